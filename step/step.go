@@ -1,0 +1,193 @@
+// Package step runs named steps one after another and tells what happened.
+//
+// Boot, update and build are each a list of steps. A step does one thing that
+// a person would name aloud; the runner does the timing, the telling and the
+// retry, and turns a panic into an error. Every reader of the story (console,
+// kernel log, boot.json, progress bar, test) is a Sink of the same Events.
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// A Step is one thing to do.
+type Step struct {
+	Name     string
+	Optional bool // a failure is told, and the run goes on
+	Do       func(ctx context.Context, r *Reporter) error
+
+	together []Step
+}
+
+// Together is a step that runs others side by side and waits for all of them.
+// When some fail, only those are repeated.
+func Together(name string, steps ...Step) Step { return Step{Name: name, together: steps} }
+
+// Steps lists the steps that run side by side inside s; none for a plain step.
+func (s Step) Steps() []Step { return s.together }
+
+// An Error is the failure of one step.
+type Error struct {
+	Step string
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Step + ": " + e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// A Panic is a panic in a step, as an error.
+type Panic struct {
+	Value any
+	Stack []byte
+}
+
+func (p *Panic) Error() string { return fmt.Sprintf("panic: %v", p.Value) }
+
+// Hint says what to do next.
+func (p *Panic) Hint() string { return "this is a defect in psyopsOS: please report boot.json" }
+
+// Guard calls f and returns its error, or its panic as a *Panic.
+func Guard(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &Panic{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+// A Runner runs steps.
+type Runner struct {
+	Sink Sink
+	// Now is the time since an instant of the caller's choice: the kernel's
+	// start for the boot, the program's start elsewhere.
+	Now func() time.Duration
+	// OnFailure is asked after a step that is not optional has failed, and
+	// says whether to repeat that step. Where it is nil nothing is repeated.
+	OnFailure func(ctx context.Context, failure *Error) (again bool)
+
+	mu sync.Mutex
+}
+
+// Run runs the steps in order and stops at the first that fails for good,
+// with an *Error. It stops between steps when ctx ends.
+func Run(ctx context.Context, sink Sink, now func() time.Duration, steps ...Step) error {
+	return (&Runner{Sink: sink, Now: now}).Run(ctx, steps...)
+}
+
+// Run runs the steps in order; see the function Run.
+func (r *Runner) Run(ctx context.Context, steps ...Step) error {
+	for _, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return &Error{s.Name, context.Cause(ctx)}
+		}
+		if err := r.untilDone(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// untilDone runs s as often as OnFailure asks for. What ran side by side and
+// succeeded is not run again.
+func (r *Runner) untilDone(ctx context.Context, s Step) error {
+	todo := s.together
+	if todo == nil {
+		todo = []Step{s}
+	}
+	for {
+		failed, errs := r.sideBySide(ctx, todo)
+		if len(failed) == 0 {
+			return nil
+		}
+		if r.OnFailure == nil {
+			return errors.Join(errs...)
+		}
+		for _, err := range errs {
+			var failure *Error
+			errors.As(err, &failure)
+			if !r.OnFailure(ctx, failure) {
+				return errors.Join(errs...)
+			}
+		}
+		todo = failed
+	}
+}
+
+func (r *Runner) sideBySide(ctx context.Context, steps []Step) (failed []Step, errs []error) {
+	results := make([]error, len(steps))
+	var wait sync.WaitGroup
+	for i, s := range steps[1:] {
+		wait.Go(func() { results[i+1] = r.once(ctx, s) })
+	}
+	results[0] = r.once(ctx, steps[0])
+	wait.Wait()
+	for i, err := range results {
+		if err != nil && !steps[i].Optional {
+			failed, errs = append(failed, steps[i]), append(errs, &Error{steps[i].Name, err})
+		}
+	}
+	return failed, errs
+}
+
+func (r *Runner) once(ctx context.Context, s Step) error {
+	report := &Reporter{runner: r, step: s.Name}
+	start := r.Now()
+	report.emit(Event{Kind: Started})
+	err := Guard(func() error { return s.Do(ctx, report) })
+	end := Event{Kind: Finished, Elapsed: r.Now() - start, Done: report.done, Total: report.done}
+	if err != nil {
+		end.Kind, end.Message, end.Hint = Failed, err.Error(), HintOf(err)
+		end.Optional = s.Optional
+		var p *Panic
+		if errors.As(err, &p) {
+			end.Stack = string(p.Stack)
+		}
+	}
+	report.emit(end)
+	return err
+}
+
+// A Reporter is how a step tells what it does while it does it. It may be
+// used from several goroutines.
+type Reporter struct {
+	runner *Runner
+	step   string
+	done   int64
+}
+
+// Progress tells that done of total bytes are through; total is 0 where it is
+// not known. Sinks decide how often to show it.
+func (r *Reporter) Progress(done, total int64) {
+	r.emit(Event{Kind: Progress, Done: done, Total: total})
+}
+
+// Note tells something worth keeping.
+func (r *Reporter) Note(format string, a ...any) {
+	r.emit(Event{Kind: Note, Message: fmt.Sprintf(format, a...)})
+}
+
+// Warn tells something that a person should look at, although the run goes on.
+func (r *Reporter) Warn(err error) {
+	r.emit(Event{Kind: Warning, Message: err.Error(), Hint: HintOf(err)})
+}
+
+// Fact tells a machine-readable fact, with its text for people.
+func (r *Reporter) Fact(key string, value any, format string, a ...any) {
+	r.emit(Event{Kind: Note, Key: key, Value: value, Message: fmt.Sprintf(format, a...)})
+}
+
+func (r *Reporter) emit(e Event) {
+	r.runner.mu.Lock()
+	defer r.runner.mu.Unlock()
+	if e.Kind == Progress {
+		r.done = e.Done
+	}
+	e.Time, e.Step = r.runner.Now(), r.step
+	r.runner.Sink(e)
+}
