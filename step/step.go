@@ -21,15 +21,18 @@ type Step struct {
 	Optional bool // a failure is told, and the run goes on
 	Do       func(ctx context.Context, r *Reporter) error
 
-	together []Step
+	together []Line
 }
 
-// Together is a step that runs others side by side and waits for all of them.
-// When some fail, only those are repeated.
-func Together(name string, steps ...Step) Step { return Step{Name: name, together: steps} }
+// A Line is a list of steps that run one after another.
+type Line []Step
 
-// Steps lists the steps that run side by side inside s; none for a plain step.
-func (s Step) Steps() []Step { return s.together }
+// Together is a step that runs lines side by side and waits for all of them.
+// A line whose step fails for good stops there; the others run to their end.
+func Together(lines ...Line) Step { return Step{together: lines} }
+
+// Lines lists what runs side by side inside s; none for a plain step.
+func (s Step) Lines() []Line { return s.together }
 
 // An Error is the failure of one step.
 type Error struct {
@@ -65,13 +68,15 @@ func Guard(f func() error) (err error) {
 type Runner struct {
 	Sink Sink
 	// Now is the time since an instant of the caller's choice: the kernel's
-	// start for the boot, the program's start elsewhere.
+	// start for the boot, the program's start elsewhere. It is asked from
+	// several goroutines.
 	Now func() time.Duration
 	// OnFailure is asked after a step that is not optional has failed, and
 	// says whether to repeat that step. Where it is nil nothing is repeated.
 	OnFailure func(ctx context.Context, failure *Error) (again bool)
 
-	mu sync.Mutex
+	telling sync.Mutex
+	asking  sync.Mutex
 }
 
 // Run runs the steps in order and stops at the first that fails for good,
@@ -83,56 +88,48 @@ func Run(ctx context.Context, sink Sink, now func() time.Duration, steps ...Step
 // Run runs the steps in order; see the function Run.
 func (r *Runner) Run(ctx context.Context, steps ...Step) error {
 	for _, s := range steps {
-		if err := ctx.Err(); err != nil {
-			return &Error{s.Name, context.Cause(ctx)}
-		}
-		if err := r.untilDone(ctx, s); err != nil {
+		if err := r.run(ctx, s); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// untilDone runs s as often as OnFailure asks for. What ran side by side and
-// succeeded is not run again.
-func (r *Runner) untilDone(ctx context.Context, s Step) error {
-	todo := s.together
-	if todo == nil {
-		todo = []Step{s}
+func (r *Runner) run(ctx context.Context, s Step) error {
+	if s.together != nil {
+		return r.sideBySide(ctx, s.together)
 	}
 	for {
-		failed, errs := r.sideBySide(ctx, todo)
-		if len(failed) == 0 {
+		if ctx.Err() != nil {
+			return &Error{s.Name, context.Cause(ctx)}
+		}
+		err := r.once(ctx, s)
+		if err == nil || s.Optional {
 			return nil
 		}
-		if r.OnFailure == nil {
-			return errors.Join(errs...)
+		failure := &Error{s.Name, err}
+		if r.OnFailure == nil || !r.askOnFailure(ctx, failure) {
+			return failure
 		}
-		for _, err := range errs {
-			var failure *Error
-			errors.As(err, &failure)
-			if !r.OnFailure(ctx, failure) {
-				return errors.Join(errs...)
-			}
-		}
-		todo = failed
 	}
 }
 
-func (r *Runner) sideBySide(ctx context.Context, steps []Step) (failed []Step, errs []error) {
-	results := make([]error, len(steps))
+// askOnFailure asks one failure at a time: lines may fail side by side, but
+// there is one person at the console.
+func (r *Runner) askOnFailure(ctx context.Context, failure *Error) bool {
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	return r.OnFailure(ctx, failure)
+}
+
+func (r *Runner) sideBySide(ctx context.Context, lines []Line) error {
+	errs := make([]error, len(lines))
 	var wait sync.WaitGroup
-	for i, s := range steps[1:] {
-		wait.Go(func() { results[i+1] = r.once(ctx, s) })
+	for i, line := range lines {
+		wait.Go(func() { errs[i] = r.Run(ctx, line...) })
 	}
-	results[0] = r.once(ctx, steps[0])
 	wait.Wait()
-	for i, err := range results {
-		if err != nil && !steps[i].Optional {
-			failed, errs = append(failed, steps[i]), append(errs, &Error{steps[i].Name, err})
-		}
-	}
-	return failed, errs
+	return errors.Join(errs...)
 }
 
 func (r *Runner) once(ctx context.Context, s Step) error {
@@ -183,8 +180,8 @@ func (r *Reporter) Fact(key string, value any, format string, a ...any) {
 }
 
 func (r *Reporter) emit(e Event) {
-	r.runner.mu.Lock()
-	defer r.runner.mu.Unlock()
+	r.runner.telling.Lock()
+	defer r.runner.telling.Unlock()
 	if e.Kind == Progress {
 		r.done = e.Done
 	}
