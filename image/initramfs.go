@@ -139,21 +139,13 @@ func (o InitramfsOptions) commandRecords() ([]cpio.Record, error) {
 	return records, nil
 }
 
-// readArchive reads a whole newc archive, trailer included: u-root's
-// ReadAllRecords takes the half of one for all of it.
+// readArchive reads a whole newc archive, trailer included: u-root's reader
+// takes the half of one for all of it.
 func readArchive(archive []byte) ([]cpio.Record, error) {
-	r := cpio.Newc.Reader(bytes.NewReader(archive))
-	var records []cpio.Record
-	for {
-		record, err := r.ReadRecord()
-		if err != nil {
-			return nil, fmt.Errorf("no complete cpio archive: %w after %d members", err, len(records))
-		}
-		if record.Name == cpio.Trailer {
-			return records, nil
-		}
-		records = append(records, record)
+	if !bytes.HasSuffix(bytes.TrimRight(archive, "\x00"), []byte(cpio.Trailer)) {
+		return nil, fmt.Errorf("%d bytes are no complete cpio archive: its last member is missing", len(archive))
 	}
+	return cpio.ReadAllRecords(cpio.Newc.Reader(bytes.NewReader(archive)))
 }
 
 func fileRecord(name, file string, mode uint64) (cpio.Record, error) {
