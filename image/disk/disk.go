@@ -13,6 +13,7 @@ package disk
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -66,7 +67,8 @@ func Tree(dir string) ([]File, error) {
 	return files, nil
 }
 
-func (f File) size() (int64, error) {
+// Size is how many bytes the file has.
+func (f File) Size() (int64, error) {
 	if f.Data != nil {
 		return int64(len(f.Data)), nil
 	}
@@ -80,7 +82,8 @@ func (f File) size() (int64, error) {
 	return info.Size(), nil
 }
 
-func (f File) open() (io.ReadCloser, error) {
+// Open opens the content for reading.
+func (f File) Open() (io.ReadCloser, error) {
 	if f.Data != nil {
 		return io.NopCloser(bytes.NewReader(f.Data)), nil
 	}
@@ -143,9 +146,13 @@ func folders(files []File) []string {
 	return list
 }
 
-// create makes an empty sparse file of size bytes.
+// create makes an empty sparse file of size bytes in the place of what is
+// there, for the owner's eyes only: an image may hold a node's secrets.
 func create(name string, size int64) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func (f fat) fits(placed []placed) error {
 }
 
 func (f fat) copyIn(ctx context.Context, file File) error {
-	r, err := file.open()
+	r, err := file.Open()
 	if err != nil {
 		return err
 	}

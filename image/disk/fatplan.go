@@ -17,7 +17,7 @@ func plan(files []File, first, clusterSize int64) ([]placed, error) {
 	perBlock := int64(block) / clusterSize
 	var list []placed
 	put := func(f File) error {
-		size, err := f.size()
+		size, err := f.Size()
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,136 @@
+package image
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"psyopsOS/image/disk"
+	"psyopsOS/release"
+)
+
+// A tarMember is a file for a tar, with the hash that it must have; an empty
+// hash means any.
+type tarMember struct {
+	disk.File
+	sha256 string
+}
+
+// writeTar writes an uncompressed tar of regular files, all of root's and of
+// the same time, in the order of the list.
+func writeTar(ctx context.Context, name string, mtime time.Time, members []tarMember, progress disk.Progress) error {
+	var total int64
+	for _, m := range members {
+		size, err := m.Size()
+		if err != nil {
+			return err
+		}
+		total += size
+	}
+	return replaceFile(name, func(out io.Writer) error {
+		w := tar.NewWriter(out)
+		var done int64
+		for _, m := range members {
+			tell := func(n int64) {
+				if done += n; progress != nil {
+					progress(done, total)
+				}
+			}
+			if err := m.write(ctx, w, mtime, tell); err != nil {
+				return fmt.Errorf("%s: %w", m.Path, err)
+			}
+		}
+		return w.Close()
+	})
+}
+
+func (m tarMember) write(ctx context.Context, w *tar.Writer, mtime time.Time, tell func(int64)) error {
+	size, err := m.Size()
+	if err != nil {
+		return err
+	}
+	mode := int64(m.Mode.Perm())
+	if mode == 0 {
+		mode = 0o644
+	}
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: m.Path, Size: size, Mode: mode, ModTime: mtime}); err != nil {
+		return err
+	}
+	r, err := m.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	h := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(w, h, told(tell)), patient{ctx, r}); err != nil {
+		return err
+	}
+	if got := fmt.Sprintf("%x", h.Sum(nil)); m.sha256 != "" && got != m.sha256 {
+		return fmt.Errorf("it changed while the release was made: sha256 %s, was %s", got, m.sha256)
+	}
+	return nil
+}
+
+// told is a writer that only tells how much is written.
+type told func(int64)
+
+func (t told) Write(p []byte) (int, error) {
+	t(int64(len(p)))
+	return len(p), nil
+}
+
+func hashFile(ctx context.Context, name string) (release.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return release.File{}, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, patient{ctx, f})
+	return release.File{Size: n, SHA256: fmt.Sprintf("%x", h.Sum(nil))}, err
+}
+
+// signTar signs the tar, whose size becomes part of what is signed, and writes
+// the signature beside it.
+func signTar(ctx context.Context, tar string, info *release.Info, key release.SecretKey) (string, error) {
+	f, err := os.Open(tar)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	stat, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	info.Size = stat.Size()
+	signature, err := release.Sign(key, patient{ctx, f}, info.Comment(), untrusted(info.Filename))
+	if err != nil {
+		return "", err
+	}
+	name := tar + ".minisig"
+	return name, replaceFile(name, func(w io.Writer) error {
+		_, err := w.Write(signature)
+		return err
+	})
+}
+
+// untrusted is a signature's untrusted comment: for people, and the same for
+// the same file.
+func untrusted(name string) string { return "signature of " + name }
+
+// patient is a reader that gives up when its context ends.
+type patient struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (p patient) Read(b []byte) (int, error) {
+	if p.ctx.Err() != nil {
+		return 0, context.Cause(p.ctx)
+	}
+	return p.Reader.Read(b)
+}
