@@ -78,20 +78,23 @@ func OSTar(ctx context.Context, o OSTarOptions, progress disk.Progress) (rel OSR
 
 // check refuses what cannot become a release, and gives the version's time.
 func (o OSTarOptions) check() (time.Time, error) {
-	mtime, err := release.VersionTime(o.Version)
-	if err != nil {
-		return time.Time{}, err
-	}
-	if mtime.After(o.Now) {
-		return time.Time{}, step.WithHint(fmt.Errorf("the version lies %s in the future", mtime.Sub(o.Now).Round(time.Second)),
-			"set this machine's clock, or SOURCE_DATE_EPOCH")
-	}
 	for _, name := range []string{layout.Kernel, layout.Initramfs, layout.Squashfs, layout.Modloop} {
 		if o.Members[name] == "" {
 			return time.Time{}, fmt.Errorf("no %s: a side does not boot without one", name)
 		}
 	}
-	return mtime, nil
+	return pastVersion(o.Version, o.Now)
+}
+
+// pastVersion is the version's time. A version in the future is refused: it
+// would be the newest on every node until then.
+func pastVersion(version string, now time.Time) (time.Time, error) {
+	t, err := release.VersionTime(version)
+	if err == nil && t.After(now) {
+		return time.Time{}, step.WithHint(fmt.Errorf("the version lies %s in the future", t.Sub(now).Round(time.Second)),
+			"set this machine's clock, or SOURCE_DATE_EPOCH")
+	}
+	return t, err
 }
 
 // manifest hashes the members.

@@ -23,7 +23,11 @@ type tarMember struct {
 // writeTar writes an uncompressed tar of regular files, all of root's and of
 // the same time, in the order of the list.
 func writeTar(ctx context.Context, name string, mtime time.Time, members []tarMember, progress disk.Progress) error {
-	var total int64
+	return replaceFile(name, func(w io.Writer) error { return streamTar(ctx, w, mtime, members, progress) })
+}
+
+func streamTar(ctx context.Context, out io.Writer, mtime time.Time, members []tarMember, progress disk.Progress) error {
+	var done, total int64
 	for _, m := range members {
 		size, err := m.Size()
 		if err != nil {
@@ -31,21 +35,18 @@ func writeTar(ctx context.Context, name string, mtime time.Time, members []tarMe
 		}
 		total += size
 	}
-	return replaceFile(name, func(out io.Writer) error {
-		w := tar.NewWriter(out)
-		var done int64
-		for _, m := range members {
-			tell := func(n int64) {
-				if done += n; progress != nil {
-					progress(done, total)
-				}
-			}
-			if err := m.write(ctx, w, mtime, tell); err != nil {
-				return fmt.Errorf("%s: %w", m.Path, err)
-			}
+	tell := func(n int64) {
+		if done += n; progress != nil {
+			progress(done, total)
 		}
-		return w.Close()
-	})
+	}
+	w := tar.NewWriter(out)
+	for _, m := range members {
+		if err := m.write(ctx, w, mtime, tell); err != nil {
+			return fmt.Errorf("%s: %w", m.Path, err)
+		}
+	}
+	return w.Close()
 }
 
 func (m tarMember) write(ctx context.Context, w *tar.Writer, mtime time.Time, tell func(int64)) error {
