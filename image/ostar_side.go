@@ -58,7 +58,7 @@ func WriteSide(ctx context.Context, dir, tarName string, keys release.Keys) (m r
 		return m, err
 	}
 	all := io.TeeReader(patient{ctx, in}, verifier)
-	if m, err = unpack(dir, tar.NewReader(all), keys); err != nil {
+	if m, err = unpackSide(dir, tar.NewReader(all), keys); err != nil {
 		return m, err
 	}
 	if _, err := io.Copy(io.Discard, all); err != nil {
@@ -70,9 +70,9 @@ func WriteSide(ctx context.Context, dir, tarName string, keys release.Keys) (m r
 	return m, finishSide(dir, m, signature)
 }
 
-// unpack reads the manifest and its signature, and then what the manifest
+// unpackSide reads the manifest and its signature, and then what the manifest
 // names, no more and no less.
-func unpack(dir string, t *tar.Reader, keys release.Keys) (m release.Manifest, err error) {
+func unpackSide(dir string, t *tar.Reader, keys release.Keys) (m release.Manifest, err error) {
 	manifest, err := takeSmall(dir, t, layout.Manifest, release.MaxManifest)
 	if err != nil {
 		return m, err
