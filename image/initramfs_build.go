@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -13,22 +14,24 @@ import (
 // source. commit is what it tells as its version.
 func BuildInit(ctx context.Context, moduleDir, commit, out string) error {
 	flags := "-s -w -buildid= -X main.commit=" + commit
-	return goBuild(ctx, moduleDir, "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", out, "./init")
+	return goBuild(ctx, moduleDir, nil, "-ldflags", flags, "-o", out, "./init")
 }
 
-// goBuild runs the go command in dir for a static program of this kind of
-// machine. Settings of the caller's environment that would change the result
-// are taken out.
-func goBuild(ctx context.Context, dir string, args ...string) error {
+// goBuild runs `go build` in dir for a static program of the machines that we
+// boot, without the paths of this one.
+func goBuild(ctx context.Context, dir string, environment []string, args ...string) error {
+	args = append([]string{"build", "-trimpath", "-buildvcs=false"}, args...)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), goEnvironment()...)
+	cmd.Env = slices.Concat(os.Environ(), goEnvironment(), environment)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go %s in %s: %w\n%s", strings.Join(args, " "), dir, err, output)
 	}
 	return nil
 }
 
+// goEnvironment takes out of the caller's environment what would change the
+// result.
 func goEnvironment() []string {
 	return []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT="}
 }
