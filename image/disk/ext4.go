@@ -8,8 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-
-	"psyopsOS/step"
 )
 
 // Ext4Options describe an ext4 filesystem.
@@ -162,11 +160,18 @@ func debugfsComplaint(stderr string) error {
 		if line == "" || strings.HasPrefix(line, "debugfs 1.") {
 			continue
 		}
-		err := fmt.Errorf("debugfs: %s", line)
-		if strings.Contains(line, "Could not allocate") {
-			err = step.WithHint(err, "give the volume more room")
-		}
-		return err
+		return withRoomHint(fmt.Errorf("debugfs: %s", line))
 	}
 	return nil
+}
+
+// Ext4Room is the size in bytes, of whole MiB, of a filesystem made by Ext4
+// into which content bytes in a few dozen files fit with little to spare.
+func Ext4Room(content int64) int64 {
+	const (
+		fixed = 7 * mebibyte  // journal, inodes, the last blocks of files
+		least = 12 * mebibyte // mke2fs wants the journal below half of it
+	)
+	size := max(least, content+content/64+fixed)
+	return (size + mebibyte - 1) / mebibyte * mebibyte
 }

@@ -93,3 +93,18 @@ func TestExt4Refuses(t *testing.T) {
 		})
 	}
 }
+
+func TestExt4RoomIsEnoughAndNotMuchMore(t *testing.T) {
+	for _, mib := range []int{0, 1, 20, 100} {
+		files := []File{{Path: "a", Data: noise(1, mib*mebibyte)}}
+		for i := range 20 {
+			files = append(files, File{Path: fmt.Sprint("b", i), Data: noise(2, 1)})
+		}
+		room := Ext4Room(int64(mib*mebibyte + 20))
+		image := makeExt4(t, room, files)
+		judge(t, "e2fsck", "-fn", image)
+		if spare := room - int64(mib*mebibyte); spare > 12*mebibyte {
+			t.Errorf("%d MiB: %d to spare", mib, spare)
+		}
+	}
+}

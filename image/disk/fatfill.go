@@ -99,8 +99,10 @@ func (f fat) copyIn(ctx context.Context, file File) error {
 		return err
 	}
 	defer r.Close()
-	_, _, err = f.run(ctx, r, "mcopy", "-i", f.image, "-", "::"+file.Path)
-	return err
+	if _, _, err = f.run(ctx, r, "mcopy", "-i", f.image, "-", "::"+file.Path); err != nil {
+		return fmt.Errorf("copy %s in: %w", file.Path, err)
+	}
+	return nil
 }
 
 // firstFree is the cluster behind the last of the folders.

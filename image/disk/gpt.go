@@ -57,7 +57,7 @@ func Image(ctx context.Context, name string, d Disk, progress Progress) (err err
 			err = fmt.Errorf("make the disk image %s: %w", name, err)
 		}
 	}()
-	if err := d.check(); err != nil {
+	if err := d.Check(); err != nil {
 		return err
 	}
 	if err := create(name, d.Size()); err != nil {
@@ -74,7 +74,8 @@ func Image(ctx context.Context, name string, d Disk, progress Progress) (err err
 	return d.table().Write(writable{out}, d.Size())
 }
 
-func (d Disk) check() error {
+// Check refuses what cannot become a table.
+func (d Disk) Check() error {
 	if !guidForm.MatchString(d.GUID) {
 		return fmt.Errorf("disk GUID %q: want the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", d.GUID)
 	}

@@ -51,10 +51,21 @@ func (t tools) runIn(ctx context.Context, dir string, stdin io.Reader, name stri
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return "", "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err,
-			strings.TrimSpace(stdout.String()+stderr.String()))
+		err = fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(stdout.String()+stderr.String()))
+		return "", "", withRoomHint(err)
 	}
 	return stdout.String(), stderr.String(), nil
+}
+
+// withRoomHint says what to do where a program's words mean that the filesystem
+// is too small.
+func withRoomHint(err error) error {
+	for _, words := range []string{"Could not allocate", "too big for filesystem", "too small", "No space"} {
+		if strings.Contains(err.Error(), words) {
+			return step.WithHint(err, "give the volume more room")
+		}
+	}
+	return err
 }
 
 // find looks a program up in PATH and in the folders of system programs.
