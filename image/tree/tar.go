@@ -1,0 +1,201 @@
+package tree
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"time"
+)
+
+const xattrRecord = "SCHILY.xattr."
+
+// WriteTar writes all nodes but the root, sorted, every one with the time
+// mtime and with numeric owners only: the same tree gives the same bytes.
+func (t *Tree) WriteTar(w io.Writer, mtime time.Time) error {
+	tw := tar.NewWriter(w)
+	first := map[*Node]string{}
+	for name, n := range t.All() {
+		if name == "." {
+			continue
+		}
+		if err := writeTarNode(tw, name, n, first[n], mtime.Truncate(time.Second)); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if n.Mode.IsRegular() && first[n] == "" {
+			first[n] = name
+		}
+	}
+	return tw.Close()
+}
+
+func writeTarNode(tw *tar.Writer, name string, n *Node, linkedTo string, mtime time.Time) error {
+	h := &tar.Header{Name: name, Mode: tarMode(n.Mode), Uid: n.UID, Gid: n.GID, ModTime: mtime}
+	for key, value := range n.Xattrs {
+		if h.PAXRecords == nil {
+			h.PAXRecords = map[string]string{}
+		}
+		h.PAXRecords[xattrRecord+key] = value
+	}
+	switch {
+	case linkedTo != "":
+		h.Typeflag, h.Linkname, h.PAXRecords = tar.TypeLink, linkedTo, nil
+	case n.Mode.IsRegular():
+		h.Typeflag, h.Size = tar.TypeReg, n.Size
+	case n.Mode.IsDir():
+		h.Typeflag, h.Name = tar.TypeDir, name+"/"
+	case n.Mode.Type() == fs.ModeSymlink:
+		h.Typeflag, h.Linkname = tar.TypeSymlink, n.Target
+	case n.Mode&fs.ModeCharDevice != 0:
+		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeChar, int64(n.Major), int64(n.Minor)
+	case n.Mode&fs.ModeDevice != 0:
+		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeBlock, int64(n.Major), int64(n.Minor)
+	case n.Mode&fs.ModeNamedPipe != 0:
+		h.Typeflag = tar.TypeFifo
+	default:
+		return fmt.Errorf("a tar cannot hold a %s", n.Mode.Type())
+	}
+	if err := tw.WriteHeader(h); err != nil || h.Typeflag != tar.TypeReg {
+		return err
+	}
+	return copyContent(tw, n)
+}
+
+// copyContent writes a file's content, and sees to it that it has the size
+// that was told.
+func copyContent(w io.Writer, n *Node) error {
+	r, err := n.Open()
+	if err != nil {
+		return err
+	}
+	copied, err := io.Copy(w, io.LimitReader(r, n.Size+1))
+	if err == nil && copied != n.Size {
+		err = fmt.Errorf("the content has not the %d bytes that it should have", n.Size)
+	}
+	return errors.Join(err, r.Close())
+}
+
+// tarMode is the mode's Unix number without the type.
+func tarMode(m fs.FileMode) int64 {
+	mode := int64(m.Perm())
+	for bit, unix := range map[fs.FileMode]int64{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if m&bit != 0 {
+			mode |= unix
+		}
+	}
+	return mode
+}
+
+// ReadTar reads a whole tar. The contents go to the end of spool, which must
+// stay open as long as the tree is used; where spool is nil they stay in
+// memory. Members that would lie outside the tree are refused.
+func ReadTar(r io.Reader, spool *os.File) (*Tree, error) {
+	t := New()
+	tr := tar.NewReader(r)
+	for {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return t, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read tar: %w", err)
+		}
+		if err := t.addMember(h, tr, spool); err != nil {
+			return nil, fmt.Errorf("tar member %q: %w", h.Name, err)
+		}
+	}
+}
+
+// memberName takes the "./" and the closing slash from a tar's name.
+func memberName(name string) string { return path.Clean(strings.TrimSuffix(name, "/")) }
+
+func (t *Tree) addMember(h *tar.Header, content io.Reader, spool *os.File) error {
+	name := memberName(h.Name)
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	if strings.Contains("/"+h.Name+"/", "/../") {
+		return fmt.Errorf("%q is no path inside the tree", h.Name)
+	}
+	if h.Typeflag == tar.TypeLink {
+		return t.hardLink(name, memberName(h.Linkname))
+	}
+	n, err := nodeOf(h)
+	if err != nil {
+		return err
+	}
+	if name == "." {
+		t.nodes["."] = n
+		return nil
+	}
+	if n.Mode.IsRegular() {
+		if err := n.keep(content, spool); err != nil {
+			return err
+		}
+	}
+	return t.Add(name, n)
+}
+
+func (t *Tree) hardLink(name, to string) error {
+	n := t.nodes[to]
+	if n == nil || !n.Mode.IsRegular() {
+		return fmt.Errorf("hard link to %q, which is no file before it", to)
+	}
+	return t.Add(name, n)
+}
+
+func nodeOf(h *tar.Header) (*Node, error) {
+	info := h.FileInfo()
+	n := &Node{Mode: info.Mode(), UID: h.Uid, GID: h.Gid}
+	switch h.Typeflag {
+	case tar.TypeReg:
+		n.Size = h.Size
+	case tar.TypeSymlink:
+		n.Mode, n.Target = fs.ModeSymlink|0o777, h.Linkname
+	case tar.TypeChar, tar.TypeBlock:
+		n.Major, n.Minor = uint32(h.Devmajor), uint32(h.Devminor)
+	case tar.TypeDir, tar.TypeFifo:
+	default:
+		return nil, fmt.Errorf("tar member of the unknown type %q", h.Typeflag)
+	}
+	for key, value := range h.PAXRecords {
+		if name, ok := strings.CutPrefix(key, xattrRecord); ok {
+			if n.Xattrs == nil {
+				n.Xattrs = map[string]string{}
+			}
+			n.Xattrs[name] = value
+		}
+	}
+	return n, nil
+}
+
+// keep stores the content for later.
+func (n *Node) keep(content io.Reader, spool *os.File) error {
+	if spool == nil {
+		data, err := io.ReadAll(content)
+		if err != nil {
+			return err
+		}
+		*n = *File(n.Mode, data).With(n.Mode&^fs.ModeType, n.UID, n.GID).withXattrs(n.Xattrs)
+		return nil
+	}
+	offset, err := spool.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	size, err := io.Copy(spool, content)
+	n.Size = size
+	n.Open = func() (io.ReadCloser, error) {
+		return io.NopCloser(io.NewSectionReader(spool, offset, size)), nil
+	}
+	return err
+}
+
+func (n *Node) withXattrs(x map[string]string) *Node {
+	n.Xattrs = x
+	return n
+}
