@@ -1,0 +1,67 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// runFiles are the open files of one run: our ends and QEMU's ends of the
+// console, the events and the monitor, and the logs.
+type runFiles struct {
+	ours, theirs          [3]*os.File
+	console, events, qemu *os.File
+}
+
+func openRun(dir string) (*runFiles, error) {
+	var f runFiles
+	for i, name := range []string{"console", "events", "qmp"} {
+		// Non-blocking, so that Go's poller has our end; QEMU sets its own.
+		pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("a socket pair for %s: %w", name, err), f.close())
+		}
+		f.ours[i] = os.NewFile(uintptr(pair[0]), name)
+		f.theirs[i] = os.NewFile(uintptr(pair[1]), name)
+	}
+	for name, file := range map[string]**os.File{consoleFile: &f.console, eventsFile: &f.events, qemuFile: &f.qemu} {
+		var err error
+		if *file, err = os.Create(filepath.Join(dir, name)); err != nil {
+			return nil, errors.Join(err, f.close())
+		}
+	}
+	return &f, nil
+}
+
+// closeTheirs drops our copies of QEMU's ends, so that ours end when QEMU does.
+func (f *runFiles) closeTheirs() {
+	for i := range f.theirs {
+		_ = f.theirs[i].Close()
+		f.theirs[i] = nil
+	}
+}
+
+func (f *runFiles) close() error {
+	var errs []error
+	for _, file := range append(append(f.ours[:], f.theirs[:]...), f.console, f.events, f.qemu) {
+		if file != nil {
+			errs = append(errs, file.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ErrEnded is why a wait ends when the virtual machine does.
+var ErrEnded = errors.New("the virtual machine has ended")
+
+// ending turns the errors by which a port tells QEMU's end into ErrEnded. A
+// reset comes where QEMU left something unread.
+func ending(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return ErrEnded
+	}
+	return err
+}
