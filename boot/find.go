@@ -1,0 +1,115 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"psyopsOS/layout"
+	"psyopsOS/mounts"
+	"psyopsOS/step"
+)
+
+// findSide waits for the side's volume. The booted disk's is waited for until
+// the time is over; only then does another disk's serve, and is named.
+func (j *journey) findSide(ctx context.Context, r *step.Reporter) error {
+	side, err := j.await(ctx, r, j.c.Side)
+	if err != nil {
+		return err
+	}
+	j.side = side
+	r.Fact("device", side.Name, "%s is %s, %s", side.Label, side.Name, step.Bytes(side.Device.Size))
+	return nil
+}
+
+func (j *journey) await(ctx context.Context, r *step.Reporter, label layout.Label) (mounts.Volume, error) {
+	waiting, cancel := context.WithTimeoutCause(ctx, j.c.Wait, errWaited)
+	defer cancel()
+	var seen []mounts.Volume
+	looks := 0
+	err := mounts.Await(waiting, j.m.Storage, j.hotplug(ctx, r), func() (bool, error) {
+		looks++
+		var err error
+		seen, err = mounts.FindLabels(j.m.Storage)
+		return err == nil && onBootedDisk(seen, label, j.c.Disk), err
+	})
+	if err != nil && !errors.Is(err, errWaited) {
+		return mounts.Volume{}, err
+	}
+	r.Fact("looks", looks, "looked at the disks %d times", looks)
+	found, duplicates, err := mounts.Choose(seen, label, j.c.Disk)
+	if err != nil {
+		var none *mounts.LabelError
+		if errors.As(err, &none) {
+			none.Waited = j.c.Wait
+		}
+		return mounts.Volume{}, err
+	}
+	if len(duplicates) > 0 {
+		r.Warn(&mounts.DuplicateError{Label: label, Chosen: found, Duplicates: duplicates})
+	}
+	if j.c.Disk != "" && !onBootedDisk(seen, label, j.c.Disk) {
+		r.Warn(step.WithHint(fmt.Errorf("the booted disk (partition %s) has no volume labelled %s; %s is used", j.c.Disk, label, found.Name),
+			"is a driver missing, or was the disk pulled? modules= and psyopsos.wait= help"))
+	}
+	return found, nil
+}
+
+var errWaited = errors.New("waited long enough")
+
+// onBootedDisk reports whether the search may end. Where the boot loader does
+// not name the disk, any disk is right.
+func onBootedDisk(seen []mounts.Volume, label layout.Label, partUUID string) bool {
+	chosen, _, err := mounts.Choose(seen, label, partUUID)
+	if err != nil || partUUID == "" {
+		return err == nil
+	}
+	booted, found := mounts.BootedDisk(seen, partUUID)
+	return found && chosen.Disk == booted
+}
+
+// findPlainRoot waits for root=: a device, LABEL=, UUID= or PARTUUID=.
+func (j *journey) findPlainRoot(ctx context.Context, r *step.Reporter) error {
+	waiting, cancel := context.WithTimeoutCause(ctx, j.c.Wait, errWaited)
+	defer cancel()
+	var seen []mounts.Volume
+	err := mounts.Await(waiting, j.m.Storage, j.hotplug(ctx, r), func() (bool, error) {
+		var err error
+		if seen, err = mounts.FindLabels(j.m.Storage); err != nil {
+			return false, err
+		}
+		for _, v := range seen {
+			if isPlainRoot(j.c.Root, v) {
+				j.side = v
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	if errors.Is(err, errWaited) {
+		var names []string
+		for _, v := range seen {
+			names = append(names, strings.TrimSpace(v.Name+" "+v.Label))
+		}
+		return step.WithHint(fmt.Errorf("no volume for root=%s after %v; saw %s", j.c.Root, j.c.Wait, strings.Join(names, ", ")),
+			"root= takes /dev/NAME, LABEL=, UUID= or PARTUUID=")
+	}
+	return err
+}
+
+func isPlainRoot(root string, v mounts.Volume) bool {
+	key, value, tagged := strings.Cut(root, "=")
+	if !tagged {
+		return root == v.Path()
+	}
+	switch key {
+	case "LABEL":
+		return value == v.Label
+	case "UUID":
+		return strings.EqualFold(value, v.UUID)
+	case "PARTUUID":
+		return strings.EqualFold(value, v.PartUUID)
+	}
+	return false
+}

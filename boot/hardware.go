@@ -1,0 +1,97 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"psyopsOS/layout"
+	"psyopsOS/mounts"
+	"psyopsOS/step"
+)
+
+// loadStorageDrivers loads modules= and then what the hardware asks for, of
+// the modules in the initramfs: those that finding and reading a side needs.
+func (j *journey) loadStorageDrivers(ctx context.Context, r *step.Reporter) (err error) {
+	j.drivers, err = OpenDrivers(j.m.path("/lib/modules", j.m.Kernel), j.m.Modules, j.c)
+	if err != nil {
+		return err
+	}
+	// What no device asks for: the ways of reading a side.
+	always := []string{"loop", "squashfs", "overlay", "fs-ext4"}
+	tellDrivers(r, j.drivers.Load(ctx, append(always, j.c.Modules...)...))
+	tellDrivers(r, j.drivers.Coldplug(ctx))
+	return nil
+}
+
+// hotplug loads the drivers of devices that came while the side is awaited.
+func (j *journey) hotplug(ctx context.Context, r *step.Reporter) func([]mounts.Uevent) {
+	return func(burst []mounts.Uevent) {
+		if len(burst) == 0 { // some were lost
+			tellDrivers(r, j.drivers.Coldplug(ctx))
+			return
+		}
+		for _, event := range burst {
+			if event.Action == "add" && event.Modalias != "" {
+				tellDrivers(r, j.drivers.LoadFor(ctx, event.Modalias))
+			}
+		}
+	}
+}
+
+func tellDrivers(r *step.Reporter, report DriverReport) {
+	if len(report.Loaded) > 0 {
+		r.Note("loaded %s", strings.Join(report.Loaded, " "))
+	}
+	for _, err := range report.Failed {
+		r.Warn(err)
+	}
+}
+
+// loadDrivers loads the rest of the hardware's drivers from the modloop, and
+// modules= that the initramfs did not have.
+func (j *journey) loadDrivers(ctx context.Context, r *step.Reporter) error {
+	drivers, err := OpenDrivers(j.m.path(layout.ModloopDir, "modules", j.m.Kernel), j.m.Modules, j.c)
+	if err != nil {
+		return err
+	}
+	tellDrivers(r, drivers.Load(ctx, j.c.Modules...))
+	tellDrivers(r, drivers.Coldplug(ctx))
+	return nil
+}
+
+// mountModloop mounts the modules of this release where Alpine's modloop
+// service will look for them.
+func (j *journey) mountModloop(ctx context.Context, r *step.Reporter) error {
+	device, err := j.m.Storage.LoopMount(mounts.LoopMount{
+		File: j.modloop, Target: j.m.path(layout.ModloopDir), Type: "squashfs",
+		Flags: mounts.NoDev | mounts.NoSUID | mounts.NoExec, Direct: !j.toRAM,
+	})
+	if err != nil {
+		return j.otherSide(err)
+	}
+	r.Note("modloop is %s", device)
+	kernel := j.m.path(layout.ModloopDir, "modules", j.m.Kernel)
+	if _, err := os.Stat(kernel); err != nil {
+		r.Warn(step.WithHint(fmt.Errorf("the modloop of %s has no modules for the running kernel %s", j.c.Side, j.m.Kernel),
+			"was kernel and initramfs of another release loaded? choose a side in the GRUB menu"))
+	}
+	return nil
+}
+
+// installModules makes /lib/modules and /lib/firmware work before OpenRC's
+// modloop service runs, and the same way as it makes them.
+func (j *journey) installModules(ctx context.Context, r *step.Reporter) error {
+	modules, firmware := j.m.newPath("/lib/modules"), j.m.newPath("/lib/firmware")
+	if err := errors.Join(os.RemoveAll(modules), os.MkdirAll(j.m.newPath("/lib"), 0o755)); err != nil {
+		return err
+	}
+	err := os.Symlink(layout.ModloopDir+"/modules", modules)
+	// An image may bring firmware of its own: then it stays.
+	if removed := os.Remove(firmware); removed == nil || errors.Is(removed, os.ErrNotExist) {
+		err = errors.Join(err, os.Symlink("/lib/modules/firmware", firmware))
+	}
+	return err
+}

@@ -1,0 +1,13 @@
+package boot
+
+// Modules is what the boot asks of the kernel about its modules. LinuxModules
+// is the real one, boottest.Modules the fake.
+type Modules interface {
+	// Insert loads one module from its file, which may be compressed. A module
+	// that is there already is no error.
+	Insert(file, parameters string) error
+	// Loaded lists the modules that are there, but not what is built in.
+	Loaded() ([]string, error)
+	// Modaliases lists what the devices that the kernel knows say they are.
+	Modaliases() ([]string, error)
+}

@@ -1,0 +1,171 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"psyopsOS/step"
+)
+
+// Drivers loads the modules of one folder into the kernel. The same code
+// serves the initramfs, whose folder has only what finding the side needs, and
+// the modloop, which has the rest. It is used by one goroutine at a time.
+type Drivers struct {
+	dir        string
+	tree       ModuleTree
+	kernel     Modules
+	blacklist  map[string]bool
+	parameters map[string]string
+	loaded     map[string]bool
+	failed     map[string]error // not tried again for another device
+	seen       map[string]bool  // modaliases that are dealt with
+}
+
+// A DriverReport is what came of loading. One module that does not load is
+// told and nothing more: a machine has many drivers that it can do without.
+type DriverReport struct {
+	Loaded []string
+	Failed []error // each a *ModuleError, or of a name that nobody knows
+}
+
+// A ModuleError is a module that the kernel did not take.
+type ModuleError struct {
+	Module, File string
+	Err          error
+}
+
+func (e *ModuleError) Error() string { return fmt.Sprintf("load %s (%s): %v", e.Module, e.File, e.Err) }
+func (e *ModuleError) Unwrap() error { return e.Err }
+
+// OpenDrivers reads a folder /lib/modules/VERSION. Blacklist and parameters
+// are the command line's.
+func OpenDrivers(dir string, kernel Modules, c Cmdline) (*Drivers, error) {
+	tree, err := ReadModuleTree(os.DirFS(dir))
+	if err != nil {
+		return nil, step.WithHint(fmt.Errorf("modules in %s: %w", dir, err),
+			"the kernel and its modules must be of the same release: depmod makes the tables when the image is built")
+	}
+	loaded, err := kernel.Loaded()
+	if err != nil {
+		return nil, fmt.Errorf("list loaded modules: %w", err)
+	}
+	d := &Drivers{dir: dir, tree: tree, kernel: kernel, parameters: c.Parameters,
+		blacklist: map[string]bool{}, loaded: map[string]bool{}, failed: map[string]error{}, seen: map[string]bool{}}
+	for _, name := range c.Blacklist {
+		d.blacklist[moduleName(name)] = true
+	}
+	for _, name := range loaded {
+		d.loaded[moduleName(name)] = true
+	}
+	return d, nil
+}
+
+// Load loads modules by name, or by an alias that is no device's, such as
+// fs-ext4. What failed before is tried again: somebody asks for it.
+func (d *Drivers) Load(ctx context.Context, names ...string) DriverReport {
+	var r DriverReport
+	for _, name := range names {
+		modules := d.tree.Named(name, d.blacklist)
+		if len(modules) == 0 && !d.loaded[moduleName(name)] {
+			r.Failed = append(r.Failed, d.unknown(name))
+		}
+		for _, again := range d.tree.LoadPlan(modules, d.loaded, d.blacklist) {
+			delete(d.failed, again)
+		}
+		d.insert(ctx, modules, &r)
+	}
+	return r
+}
+
+func (d *Drivers) unknown(name string) error {
+	err := fmt.Errorf("no module or alias %s in %s", name, d.dir)
+	if near := nearest(moduleName(name), slices.Sorted(maps.Keys(d.tree.Files))); near != "" {
+		return step.WithHint(err, "the nearest name is %s", near)
+	}
+	return err
+}
+
+// LoadFor loads the drivers of devices, as a uevent names them. A modalias
+// that was dealt with is not looked at again.
+func (d *Drivers) LoadFor(ctx context.Context, modaliases ...string) DriverReport {
+	var r DriverReport
+	d.loadFor(ctx, modaliases, &r)
+	return r
+}
+
+// loadFor reports whether any modalias was new.
+func (d *Drivers) loadFor(ctx context.Context, modaliases []string, r *DriverReport) bool {
+	var want []string
+	anyNew := false
+	for _, m := range modaliases {
+		if d.seen[m] {
+			continue
+		}
+		d.seen[m], anyNew = true, true
+		want = append(want, d.tree.ForDevice(m, d.blacklist)...)
+	}
+	d.insert(ctx, want, r)
+	return anyNew
+}
+
+// coldplugRounds bounds Coldplug. Three are usual: a bus, what is on it, and
+// the look that finds nothing new.
+const coldplugRounds = 16
+
+// Coldplug loads the drivers of all devices that are there, and again as long
+// as loading one has shown new devices.
+func (d *Drivers) Coldplug(ctx context.Context) DriverReport {
+	var r DriverReport
+	for range coldplugRounds {
+		modaliases, err := d.kernel.Modaliases()
+		if err != nil {
+			r.Failed = append(r.Failed, fmt.Errorf("list devices: %w", err))
+		}
+		if !d.loadFor(ctx, modaliases, &r) || ctx.Err() != nil {
+			break
+		}
+	}
+	return r
+}
+
+// insert loads the modules wanted and all that they need. One whose need did
+// not load is not tried.
+func (d *Drivers) insert(ctx context.Context, want []string, r *DriverReport) {
+	for _, name := range d.tree.LoadPlan(want, d.loaded, d.blacklist) {
+		if d.failed[name] != nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			r.Failed = append(r.Failed, fmt.Errorf("load %s and more: %w", name, context.Cause(ctx)))
+			return
+		}
+		file := filepath.Join(d.dir, d.tree.Files[name])
+		err := d.missingNeed(name)
+		if err == nil {
+			err = d.kernel.Insert(file, d.parameters[name])
+		}
+		if err != nil {
+			d.failed[name] = &ModuleError{name, file, err}
+			r.Failed = append(r.Failed, d.failed[name])
+			continue
+		}
+		d.loaded[name] = true
+		r.Loaded = append(r.Loaded, name)
+	}
+}
+
+// missingNeed is an error where a module that name needs has failed.
+func (d *Drivers) missingNeed(name string) error {
+	for _, need := range d.tree.Needs[name] {
+		var e *ModuleError
+		if errors.As(d.failed[need], &e) {
+			return fmt.Errorf("it needs %s: %w", need, e.Err)
+		}
+	}
+	return nil
+}

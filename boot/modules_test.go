@@ -1,0 +1,277 @@
+package boot_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"golang.org/x/sys/unix"
+
+	"psyopsOS/boot"
+	"psyopsOS/boot/boottest"
+	"psyopsOS/step"
+)
+
+// tables are depmod's, of a small tree in which virtio_blk's disk shows only
+// when virtio_pci is there.
+var tables = map[string]string{
+	"modules.dep": `kernel/virtio/virtio.ko:
+kernel/virtio/virtio_ring.ko: kernel/virtio/virtio.ko
+kernel/virtio/virtio_pci.ko.xz: kernel/virtio/virtio_ring.ko kernel/virtio/virtio.ko
+kernel/block/virtio_blk.ko: kernel/virtio/virtio_ring.ko kernel/virtio/virtio.ko
+kernel/usb/usb-storage.ko: kernel/scsi/scsi_mod.ko
+kernel/usb/uas.ko: kernel/usb/usb-storage.ko kernel/scsi/scsi_mod.ko
+kernel/scsi/scsi_mod.ko:
+kernel/fs/ext4.ko: kernel/fs/jbd2.ko
+kernel/fs/jbd2.ko:
+kernel/crypto/crc32c_generic.ko.gz:
+kernel/crypto/crc32c-intel.ko:
+kernel/x/ring_a.ko: kernel/x/ring_b.ko
+kernel/x/ring_b.ko: kernel/x/ring_a.ko
+`,
+	"modules.alias": `alias pci:v00001AF4d*sv*sd*bc*sc*i* virtio_pci
+alias virtio:d00000002v* virtio_blk
+alias usb:v*p*d*dc*dsc*dp*ic08isc06ip50in* usb_storage
+alias usb:v*p*d*dc*dsc*dp*ic08isc06ip* uas
+alias fs-ext4 ext4
+alias crypto-crc32c crc32c_generic
+alias crypto-crc32c crc32c_intel
+alias acpi*:PNP0F13:* psmouse
+`,
+	"modules.softdep": "# comment\nsoftdep jbd2 pre: crypto-crc32c nonsense\nsoftdep uas post: ring_a\n",
+	"modules.builtin": "kernel/fs/squashfs/squashfs.ko\nkernel/drivers/block/loop.ko\n",
+}
+
+func treeFS() fstest.MapFS {
+	fsys := fstest.MapFS{}
+	for name, text := range tables {
+		fsys[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return fsys
+}
+
+func drivers(t *testing.T, kernel boot.Modules, line string) *boot.Drivers {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, treeFS()); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := boot.ParseCmdline(line)
+	d, err := boot.OpenDrivers(dir, kernel, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func set(names ...string) map[string]bool {
+	m := map[string]bool{}
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}
+
+func TestLoadPlan(t *testing.T) {
+	tree, err := boot.ReadModuleTree(treeFS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name              string
+		want              []string
+		loaded, blacklist map[string]bool
+		plan              string
+	}{
+		{name: "needs come first", want: []string{"virtio_blk"}, plan: "virtio virtio_ring virtio_blk"},
+		{name: "what is loaded is left out", want: []string{"virtio_blk", "virtio_pci"}, loaded: set("virtio", "virtio_pci"), plan: "virtio_ring virtio_blk"},
+		{name: "each comes once", want: []string{"virtio_blk", "virtio_blk", "virtio"}, plan: "virtio virtio_ring virtio_blk"},
+		{name: "a soft need may be an alias of two", want: []string{"ext4"}, plan: "crc32c_generic crc32c_intel jbd2 ext4"},
+		{name: "the blacklist holds for aliases", want: []string{"ext4"}, blacklist: set("crc32c_intel"), plan: "crc32c_generic jbd2 ext4"},
+		{name: "the blacklist does not hold for needs", want: []string{"ext4"}, blacklist: set("jbd2", "ext4"), plan: "crc32c_generic crc32c_intel jbd2 ext4"},
+		{name: "a soft post comes after", want: []string{"uas"}, plan: "scsi_mod usb_storage uas ring_b ring_a"},
+		{name: "a circle ends", want: []string{"ring_a"}, plan: "ring_b ring_a"},
+		{name: "what is built in or unknown is left out", want: []string{"squashfs", "nobody"}, plan: ""},
+	} {
+		got := strings.Join(tree.LoadPlan(c.want, c.loaded, c.blacklist), " ")
+		if got != c.plan {
+			t.Errorf("%s: got %s, want %s", c.name, got, c.plan)
+		}
+	}
+}
+
+func TestColdplugGoesOnAsLongAsDriversShowDevices(t *testing.T) {
+	kernel := &boottest.Modules{
+		Devices: []string{"pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00", "acpi:PNP0F13:"},
+		Reveals: map[string][]string{
+			"virtio_pci": {"virtio:d00000002v00001AF4", "usb:v0781p5581d0100dc00dsc00dp00ic08isc06ip50in00"},
+		},
+	}
+	d := drivers(t, kernel, "modprobe.blacklist=uas usb-storage.delay_use=0")
+	r := d.Coldplug(t.Context())
+	want := strings.Fields("virtio virtio_ring virtio_pci virtio_blk scsi_mod usb_storage")
+	if !reflect.DeepEqual(kernel.Inserted, want) || !reflect.DeepEqual(r.Loaded, want) || len(r.Failed) > 0 {
+		t.Errorf("inserted %v, report %+v, want %v", kernel.Inserted, r, want)
+	}
+	if kernel.Parameters["usb_storage"] != "delay_use=0" || len(kernel.Parameters) != 1 {
+		t.Errorf("got parameters %v, want usb_storage's", kernel.Parameters)
+	}
+	if again := d.Coldplug(t.Context()); len(again.Loaded)+len(again.Failed) > 0 {
+		t.Errorf("a second coldplug did %+v, want nothing", again)
+	}
+}
+
+func TestColdplugEndsWhereDevicesNeverDo(t *testing.T) {
+	kernel := &multiplying{}
+	drivers(t, kernel, "").Coldplug(t.Context())
+	if kernel.asked < 2 || kernel.asked > 100 {
+		t.Errorf("asked %d times for devices", kernel.asked)
+	}
+}
+
+type multiplying struct {
+	boottest.Modules
+	asked int
+}
+
+func (m *multiplying) Modaliases() ([]string, error) {
+	m.asked++
+	return []string{strings.Repeat("x", m.asked)}, nil
+}
+
+func TestAModuleThatFailsIsToldAndTheRestGoesOn(t *testing.T) {
+	kernel := &boottest.Modules{
+		Devices: []string{"usb:v1p1d1dc00dsc00dp00ic08isc06ip50in00", "virtio:d00000002v00001AF4"},
+		Refuses: map[string]error{"scsi_mod": fs.ErrNotExist, "virtio": unix.ENODEV},
+	}
+	d := drivers(t, kernel, "")
+	r := d.Coldplug(t.Context())
+	if len(kernel.Inserted) != 2 || len(r.Failed) != 6 { // ring_b and ring_a after uas; all else needs what failed
+		t.Fatalf("inserted %v, failed %v", kernel.Inserted, r.Failed)
+	}
+	var e *boot.ModuleError
+	if !errors.As(r.Failed[0], &e) || e.Module != "scsi_mod" || !errors.Is(e, fs.ErrNotExist) {
+		t.Errorf("got %v, want scsi_mod's own error", r.Failed[0])
+	}
+	if text := r.Failed[1].Error(); !strings.Contains(text, "usb_storage") || !strings.Contains(text, "it needs scsi_mod") {
+		t.Errorf("got %q, want the module and what it needs", text)
+	}
+	kernel.Refuses = nil
+	if r := d.LoadFor(t.Context(), "virtio:d00000002v1"); len(r.Failed)+len(r.Loaded) > 0 {
+		t.Errorf("got %+v, want no second try for another device", r)
+	}
+	if r := d.Load(t.Context(), "virtio_blk"); len(r.Failed) > 0 || len(r.Loaded) != 3 {
+		t.Errorf("got %+v, want a second try with all its needs when asked for by name", r)
+	}
+}
+
+func TestLoadTakesNamesAndAliases(t *testing.T) {
+	kernel := &boottest.Modules{Present: []string{"virtio"}}
+	r := drivers(t, kernel, "").Load(t.Context(), "virtio-ring", "fs-ext4", "loop", "virtio", "virtio_rng")
+	want := strings.Fields("virtio_ring crc32c_generic crc32c_intel jbd2 ext4")
+	if !reflect.DeepEqual(r.Loaded, want) {
+		t.Errorf("loaded %v, want %v", r.Loaded, want)
+	}
+	if len(r.Failed) != 1 || !strings.Contains(r.Failed[0].Error(), "no module or alias virtio_rng in /") ||
+		step.HintOf(r.Failed[0]) != "the nearest name is virtio_ring" {
+		t.Errorf("got %v, want virtio_rng with a hint", r.Failed)
+	}
+}
+
+func TestAUeventsDeviceIsDealtWithOnce(t *testing.T) {
+	kernel := &boottest.Modules{Refuses: map[string]error{"virtio_blk": unix.ENODEV}}
+	d := drivers(t, kernel, "")
+	if r := d.LoadFor(t.Context(), "virtio:d00000002v00001AF4", "acpi:X:"); len(r.Loaded) != 2 || len(r.Failed) != 1 {
+		t.Errorf("got %+v", r)
+	}
+	if r := d.LoadFor(t.Context(), "virtio:d00000002v00001AF4"); len(r.Loaded)+len(r.Failed) != 0 {
+		t.Errorf("got %+v for the second time, want nothing", r)
+	}
+}
+
+func TestLoadingEndsWithTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("enough")
+	cancel(stop)
+	kernel := &boottest.Modules{}
+	r := drivers(t, kernel, "").Load(ctx, "ext4")
+	if len(kernel.Inserted) > 0 || len(r.Failed) != 1 || !errors.Is(r.Failed[0], stop) {
+		t.Errorf("inserted %v, failed %v, want one error %v", kernel.Inserted, r.Failed, stop)
+	}
+}
+
+func TestAFolderWithoutTablesIsAnErrorWithAHint(t *testing.T) {
+	_, err := boot.OpenDrivers(t.TempDir(), &boottest.Modules{}, boot.Cmdline{})
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(step.HintOf(err), "depmod") {
+		t.Errorf("got %v with hint %q", err, step.HintOf(err))
+	}
+	broken := errors.New("broken")
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, treeFS()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := boot.OpenDrivers(dir, &boottest.Modules{Broken: broken}, boot.Cmdline{}); !errors.Is(err, broken) {
+		t.Errorf("got %v, want %v", err, broken)
+	}
+}
+
+func TestDevicesAreReadFromSysfs(t *testing.T) {
+	root := t.TempDir()
+	for path, text := range map[string]string{
+		"sys/devices/pci0/0000:00:01.0/modalias":         "pci:v1\n",
+		"sys/devices/pci0/0000:00:01.0/virtio0/modalias": "virtio:d1\n",
+		"sys/devices/pci0/0000:00:02.0/modalias":         "pci:v1\n", // the same kind again
+		"sys/devices/virtual/dmi/id/modalias":            "dmi:bvnX:\n",
+		"sys/devices/pci0/0000:00:02.0/power/modalias":   "no device\n",
+		"sys/devices/platform/empty/modalias":            "\n",
+		"proc/modules":                                   "loop 40960 0 - Live 0x0\nusb_storage 1 1 uas, Live 0x0\n",
+	} {
+		path = filepath.Join(root, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kernel := boot.LinuxModules{Root: root}
+	got, err := kernel.Modaliases()
+	if want := []string{"pci:v1", "virtio:d1", "dmi:bvnX:"}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	loaded, err := kernel.Loaded()
+	if want := []string{"loop", "usb_storage"}; err != nil || !reflect.DeepEqual(loaded, want) {
+		t.Errorf("got %v, %v, want %v", loaded, err, want)
+	}
+	if loaded, err := (boot.LinuxModules{Root: t.TempDir()}).Loaded(); err != nil || loaded != nil {
+		t.Errorf("got %v, %v of a kernel without modules, want nothing", loaded, err)
+	}
+}
+
+func FuzzModuleTree(f *testing.F) {
+	f.Add(tables["modules.dep"], tables["modules.softdep"], tables["modules.builtin"], "ext4")
+	f.Add("a.ko: b.ko\nb.ko: a.ko c.ko", "softdep a pre: b post: a", "", "a")
+	f.Fuzz(func(t *testing.T, dep, soft, builtin, want string) {
+		tree, err := boot.ReadModuleTree(fstest.MapFS{
+			"modules.dep":     {Data: []byte(dep)},
+			"modules.softdep": {Data: []byte(soft)},
+			"modules.builtin": {Data: []byte(builtin)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for _, name := range tree.LoadPlan(tree.Named(want, nil), nil, nil) {
+			if seen[name] || tree.Files[name] == "" || tree.Builtin[name] {
+				t.Errorf("%s is planned twice, has no file or is built in", name)
+			}
+			seen[name] = true
+		}
+	})
+}

@@ -1,0 +1,83 @@
+package boot
+
+import (
+	"psyopsOS/layout"
+	"psyopsOS/mounts"
+	"psyopsOS/release"
+	"psyopsOS/step"
+)
+
+// Steps is the whole boot, from a parsed command line to the last moment
+// before the new init: read it from top to bottom. Each step is a method of
+// journey, in the file named after its chapter.
+func Steps(c Cmdline, m Machine) []step.Step {
+	j := &journey{c: c, m: m}
+	if c.Side == "" {
+		return j.fromPlainRoot()
+	}
+	return j.fromSide()
+}
+
+// fromSide boots psyopsos=psyopsOS-A or -B.
+func (j *journey) fromSide() []step.Step {
+	return []step.Step{
+		{Name: "read the command line", Do: j.tellCmdline},
+		{Name: "load storage drivers", Do: j.loadStorageDrivers},
+		{Name: "find " + string(j.c.Side), Do: j.findSide},
+		{Name: "mount " + string(j.c.Side), Do: j.mountSide},
+		{Name: "verify the manifest", Do: j.verifyManifest},
+		{Name: "plan memory", Do: j.planMemory},
+		{Name: "copy modloop", Do: j.copyModloop},
+		step.Together(
+			step.Line{ // the long one
+				{Name: "copy squashfs", Do: j.copySquashfs},
+				{Name: "mount the new root", Do: j.mountRoot},
+			},
+			step.Line{ // needs the modloop alone
+				{Name: "mount modloop", Do: j.mountModloop},
+				{Name: "load drivers", Optional: true, Do: j.loadDrivers},
+			},
+		),
+		{Name: "let go of the boot disk", Do: j.releaseDisk},
+		{Name: "install modules", Do: j.installModules},
+		{Name: "install mount points", Do: j.installMountPoints},
+	}
+}
+
+// fromPlainRoot boots root=DEVICE without sides, keys or secrets: for rescue,
+// and for the first hour of a new userland.
+func (j *journey) fromPlainRoot() []step.Step {
+	return []step.Step{
+		{Name: "read the command line", Do: j.tellCmdline},
+		{Name: "load storage drivers", Do: j.loadStorageDrivers},
+		{Name: "find " + j.c.Root, Do: j.findPlainRoot},
+		{Name: "mount the new root", Do: j.mountPlainRoot},
+		{Name: "load drivers", Optional: true, Do: j.loadDrivers},
+	}
+}
+
+// A journey is what the steps of one boot hand on to one another. Each field
+// is written by the step named beside it and only read by later ones.
+type journey struct {
+	c Cmdline
+	m Machine
+
+	side     mounts.Volume    // find
+	manifest release.Manifest // verify the manifest
+	toRAM    bool             // plan memory
+	squashfs string           // copy squashfs: the file to loop
+	modloop  string           // copy modloop: the file to loop
+	drivers  *Drivers         // load storage drivers
+}
+
+// source is the path of a file on the mounted side.
+func (j *journey) source(name string) string { return j.m.path(sideMount(j.c.Side), name) }
+
+// sideMount is where a side is mounted: the same place before and after the
+// hand-over.
+func sideMount(side layout.Label) string {
+	if side == layout.SideB {
+		return layout.MountSideB
+	}
+	return layout.MountSideA
+}

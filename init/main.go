@@ -1,0 +1,33 @@
+// Command init is PID 1 of psyopsOS's initramfs and, by the name
+// neuralupgrade, the updater on the running node. One binary, because both
+// know the same formats, and a node should hold each piece of code once.
+//
+// As PID 1 it obeys the kernel command line (docs/boot.md lists the words),
+// reads the side that psyopsos= names, and hands over to that release's
+// OpenRC. `boot.Steps` is the story.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"psyopsOS/upgrade"
+)
+
+// commit is set by the linker.
+var commit = "unknown"
+
+func main() {
+	name := filepath.Base(os.Args[0])
+	switch {
+	case os.Getpid() == 1:
+		pid1()
+	case name == "init":
+		fmt.Fprintf(os.Stderr, "init: this is process %d, not PID 1 of an initramfs: nothing done\n"+
+			"hint: it is started by the kernel; the updater is the same program by the name neuralupgrade\n", os.Getpid())
+		os.Exit(1)
+	default:
+		os.Exit(upgrade.Main(upgrade.Env{Stdout: os.Stdout, Stderr: os.Stderr, Root: "/", Commit: commit}, os.Args[1:]))
+	}
+}
