@@ -66,6 +66,10 @@ func DiskImage(ctx context.Context, o DiskImageOptions, progress disk.Progress) 
 	if err := makeVolumes(ctx, volumes, d.Partitions, manifest.Release, mtime); err != nil {
 		return err
 	}
+	// Gone before it was written back, the copy costs no disk time.
+	if err := os.RemoveAll(side); err != nil {
+		return err
+	}
 	part := filepath.Join(filepath.Dir(o.Out), "."+filepath.Base(o.Out)+".part")
 	if err := disk.Image(ctx, part, d, progress); err != nil {
 		return errors.Join(err, os.Remove(part))
