@@ -37,7 +37,7 @@ func (j *journey) await(ctx context.Context, r *step.Reporter, label layout.Labe
 	if err != nil && !errors.Is(err, errWaited) {
 		return mounts.Volume{}, err
 	}
-	r.Fact("looks", looks, "looked at the disks %d times", looks)
+	r.Fact("looks", looks, "")
 	found, duplicates, err := mounts.Choose(seen, label, j.c.Disk)
 	if err != nil {
 		var none *mounts.LabelError

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"psyopsOS/layout"
 	"psyopsOS/mounts"
@@ -21,7 +24,8 @@ func (j *journey) loadStorageDrivers(ctx context.Context, r *step.Reporter) (err
 	}
 	// What no device asks for: the ways of reading a side.
 	always := []string{"loop", "squashfs", "overlay", "fs-ext4"}
-	tellDrivers(r, j.drivers.Load(ctx, append(always, j.c.Modules...)...))
+	tellDrivers(r, ifThere(j.drivers.Load(ctx, always...)))
+	tellDrivers(r, j.drivers.Load(ctx, j.c.Modules...))
 	tellDrivers(r, j.drivers.Coldplug(ctx))
 	return nil
 }
@@ -41,12 +45,32 @@ func (j *journey) hotplug(ctx context.Context, r *step.Reporter) func([]mounts.U
 	}
 }
 
+// ifThere forgets names that no module has: those may be built in.
+func ifThere(report DriverReport) DriverReport {
+	report.Failed = slices.DeleteFunc(report.Failed, func(err error) bool {
+		var e *ModuleError
+		return !errors.As(err, &e)
+	})
+	return report
+}
+
+// tellDrivers tells what was loaded. That a driver finds no device which it
+// can drive is usual: modaliases of processors promise more than there is.
 func tellDrivers(r *step.Reporter, report DriverReport) {
 	if len(report.Loaded) > 0 {
 		r.Note("loaded %s", strings.Join(report.Loaded, " "))
 	}
+	var idle []string
 	for _, err := range report.Failed {
+		var e *ModuleError
+		if errors.As(err, &e) && errors.Is(e.Err, unix.ENODEV) {
+			idle = append(idle, e.Module)
+			continue
+		}
 		r.Warn(err)
+	}
+	if len(idle) > 0 {
+		r.Note("no device for %s", strings.Join(idle, " "))
 	}
 }
 

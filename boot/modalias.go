@@ -1,8 +1,6 @@
 package boot
 
 import (
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 )
@@ -14,83 +12,66 @@ import (
 // patterns are kept by what stands before their first wildcard: a look-up asks
 // for each length that occurs, and tries a handful of patterns instead of all.
 type Aliases struct {
-	byPrefix map[string][]alias
-	lengths  []int // of the prefixes, ascending
+	entries []alias
+	first   map[string]int32 // index of the first entry by prefix
+	lengths [256]bool        // that occur of prefixes; the last stands for all from there on
 }
 
-type alias struct{ pattern, module string }
+type alias struct {
+	pattern, module string
+	next            int32 // of the same prefix, or none
+}
 
-// tableLimit bounds one table of a module tree; the largest seen has 1.3 MB.
-const tableLimit = 64 << 20
+const none = -1
 
 // ParseAliases reads modules.alias: lines "alias PATTERN MODULE".
-func ParseAliases(r io.Reader) (Aliases, error) {
-	text, err := readTable(r)
-	if err != nil {
-		return Aliases{}, err
-	}
-	a := Aliases{byPrefix: map[string][]alias{}}
-	for line := range strings.Lines(text) {
+func ParseAliases(table string) Aliases {
+	lines := strings.Count(table, "\n") + 1
+	a := Aliases{entries: make([]alias, 0, lines), first: make(map[string]int32, lines)}
+	for line := range strings.Lines(table) {
 		line, ok := strings.CutPrefix(line, "alias ")
 		if !ok {
 			continue
 		}
-		// The pattern may not hold blanks, the module cannot.
-		pattern, module, ok := strings.Cut(strings.TrimSpace(line), " ")
-		if ok {
-			a.add(alias{underscores(pattern), moduleName(strings.TrimSpace(module))})
+		if pattern, module, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			a.entries = append(a.entries, alias{underscores(pattern), module, none})
 		}
 	}
-	a.lengths = prefixLengths(a.byPrefix)
-	return a, nil
-}
-
-func readTable(r io.Reader) (string, error) {
-	var text strings.Builder
-	n, err := io.Copy(&text, io.LimitReader(r, tableLimit+1))
-	if err == nil && n > tableLimit {
-		err = fmt.Errorf("more than %d bytes", tableLimit)
+	for i := len(a.entries) - 1; i >= 0; i-- { // backwards, for chains in the table's order
+		a.link(int32(i))
 	}
-	return text.String(), err
+	return a
 }
 
-func (a Aliases) add(entry alias) {
-	prefix := entry.pattern
+func (a *Aliases) link(at int32) {
+	prefix := a.entries[at].pattern
 	if i := strings.IndexAny(prefix, `*?[\`); i >= 0 {
 		prefix = prefix[:i]
 	}
-	a.byPrefix[prefix] = append(a.byPrefix[prefix], entry)
-}
-
-func prefixLengths(byPrefix map[string][]alias) []int {
-	var occurs []bool
-	for prefix := range byPrefix {
-		for len(occurs) <= len(prefix) {
-			occurs = append(occurs, false)
-		}
-		occurs[len(prefix)] = true
+	prefix = prefix[:min(len(prefix), len(a.lengths)-1)]
+	if next, ok := a.first[prefix]; ok {
+		a.entries[at].next = next
 	}
-	var lengths []int
-	for length, occurs := range occurs {
-		if occurs {
-			lengths = append(lengths, length)
-		}
-	}
-	return lengths
+	a.first[prefix] = at
+	a.lengths[len(prefix)] = true
 }
 
 // Match lists the modules that say they drive the device with this modalias,
-// each once, the vaguest patterns first.
+// each once, those with the vaguest patterns first.
 func (a Aliases) Match(modalias string) []string {
 	modalias = underscores(modalias)
 	var modules []string
-	for _, length := range a.lengths {
-		if length > len(modalias) {
-			break
+	for length := range min(len(modalias)+1, len(a.lengths)) {
+		if !a.lengths[length] {
+			continue
 		}
-		for _, entry := range a.byPrefix[modalias[:length]] {
-			if !slices.Contains(modules, entry.module) && matchPattern(entry.pattern[length:], modalias[length:]) {
-				modules = append(modules, entry.module)
+		at, ok := a.first[modalias[:length]]
+		for ; ok && at != none; at = a.entries[at].next {
+			if !matchPattern(a.entries[at].pattern[length:], modalias[length:]) {
+				continue
+			}
+			if name := moduleName(a.entries[at].module); !slices.Contains(modules, name) {
+				modules = append(modules, name)
 			}
 		}
 	}

@@ -84,7 +84,7 @@ func (d *Drivers) Load(ctx context.Context, names ...string) DriverReport {
 
 func (d *Drivers) unknown(name string) error {
 	err := fmt.Errorf("no module or alias %s in %s", name, d.dir)
-	if near := nearest(moduleName(name), slices.Sorted(maps.Keys(d.tree.Files))); near != "" {
+	if near := nearest(moduleName(name), slices.Sorted(maps.Keys(d.tree.Modules))); near != "" {
 		return step.WithHint(err, "the nearest name is %s", near)
 	}
 	return err
@@ -144,7 +144,7 @@ func (d *Drivers) insert(ctx context.Context, want []string, r *DriverReport) {
 			r.Failed = append(r.Failed, fmt.Errorf("load %s and more: %w", name, context.Cause(ctx)))
 			return
 		}
-		file := filepath.Join(d.dir, d.tree.Files[name])
+		file := filepath.Join(d.dir, d.tree.Modules[name].File)
 		err := d.missingNeed(name)
 		if err == nil {
 			err = d.kernel.Insert(file, d.parameters[name])
@@ -161,7 +161,7 @@ func (d *Drivers) insert(ctx context.Context, want []string, r *DriverReport) {
 
 // missingNeed is an error where a module that name needs has failed.
 func (d *Drivers) missingNeed(name string) error {
-	for _, need := range d.tree.Needs[name] {
+	for _, need := range d.tree.Modules[name].Needs() {
 		var e *ModuleError
 		if errors.As(d.failed[need], &e) {
 			return fmt.Errorf("it needs %s: %w", need, e.Err)

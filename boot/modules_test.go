@@ -268,7 +268,7 @@ func FuzzModuleTree(f *testing.F) {
 		}
 		seen := map[string]bool{}
 		for _, name := range tree.LoadPlan(tree.Named(want, nil), nil, nil) {
-			if seen[name] || tree.Files[name] == "" || tree.Builtin[name] {
+			if seen[name] || tree.Modules[name].File == "" || tree.Builtin[name] {
 				t.Errorf("%s is planned twice, has no file or is built in", name)
 			}
 			seen[name] = true

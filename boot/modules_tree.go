@@ -3,7 +3,6 @@ package boot
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
 )
@@ -11,67 +10,77 @@ import (
 // A ModuleTree is what a folder /lib/modules/VERSION says about the modules in
 // it. Names are as moduleName has them.
 type ModuleTree struct {
-	Files   map[string]string   // the module's file, relative to the folder
-	Needs   map[string][]string // modules that must be there before
+	Modules map[string]Module
 	Soft    map[string]SoftDep
 	Builtin map[string]bool
 	Aliases Aliases
+}
+
+// A Module is one line of modules.dep.
+type Module struct {
+	File  string // relative to the folder
+	needs string // files, as they stand in the line: few lines are ever asked
+}
+
+// Needs lists the modules that must be there before.
+func (m Module) Needs() []string {
+	names := strings.Fields(m.needs)
+	for i, file := range names {
+		names[i] = moduleName(file)
+	}
+	return names
 }
 
 // A SoftDep names modules, or aliases of modules, that should be there before
 // or after another where they exist.
 type SoftDep struct{ Pre, Post []string }
 
+// tableLimit bounds one table of a module tree; the largest seen has 1.3 MB.
+const tableLimit = 64 << 20
+
 // ReadModuleTree reads a folder with depmod's text tables. Only modules.dep
 // must be there.
 func ReadModuleTree(fsys fs.FS) (ModuleTree, error) {
-	t := ModuleTree{Builtin: map[string]bool{}, Soft: map[string]SoftDep{}}
-	var errs []error
-	read := func(name string, optional bool, parse func(io.Reader) error) {
-		f, err := fsys.Open(name)
-		if optional && errors.Is(err, fs.ErrNotExist) {
-			return
-		}
-		if err == nil {
-			err = parse(f)
-			f.Close()
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("read %s: %w", name, err))
+	dep, err := readTable(fsys, "modules.dep")
+	alias, errAlias := readTable(fsys, "modules.alias")
+	soft, errSoft := readTable(fsys, "modules.softdep")
+	builtin, errBuiltin := readTable(fsys, "modules.builtin")
+	for _, e := range []error{errAlias, errSoft, errBuiltin} {
+		if !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
 		}
 	}
-	read("modules.dep", false, func(r io.Reader) (err error) { t.Files, t.Needs, err = ParseDep(r); return })
-	read("modules.alias", true, func(r io.Reader) (err error) { t.Aliases, err = ParseAliases(r); return })
-	read("modules.softdep", true, func(r io.Reader) (err error) { t.Soft, err = ParseSoftDep(r); return })
-	read("modules.builtin", true, func(r io.Reader) (err error) { t.Builtin, err = ParseBuiltin(r); return })
-	return t, errors.Join(errs...)
+	return ModuleTree{ParseDep(dep), ParseSoftDep(soft), ParseBuiltin(builtin), ParseAliases(alias)}, err
+}
+
+func readTable(fsys fs.FS, name string) (string, error) {
+	info, err := fs.Stat(fsys, name)
+	if err == nil && info.Size() > tableLimit {
+		err = fmt.Errorf("%s: %d bytes, more than any such table has", name, info.Size())
+	}
+	if err != nil {
+		return "", err
+	}
+	table, err := fs.ReadFile(fsys, name)
+	return string(table), err
 }
 
 // ParseDep reads modules.dep: lines "FILE: FILE...".
-func ParseDep(r io.Reader) (files map[string]string, needs map[string][]string, err error) {
-	text, err := readTable(r)
-	files, needs = map[string]string{}, map[string][]string{}
-	for line := range strings.Lines(text) {
-		file, deps, ok := strings.Cut(line, ":")
-		file = strings.TrimSpace(file)
-		if !ok || file == "" {
-			continue
-		}
-		name := moduleName(file)
-		files[name] = file
-		for dep := range strings.FieldsSeq(deps) {
-			needs[name] = append(needs[name], moduleName(dep))
+func ParseDep(table string) map[string]Module {
+	modules := make(map[string]Module, strings.Count(table, "\n"))
+	for line := range strings.Lines(table) {
+		if file, needs, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && file != "" {
+			modules[moduleName(file)] = Module{file, needs}
 		}
 	}
-	return files, needs, err
+	return modules
 }
 
 // ParseSoftDep reads modules.softdep: lines "softdep MODULE pre: NAME...
 // post: NAME...".
-func ParseSoftDep(r io.Reader) (map[string]SoftDep, error) {
-	text, err := readTable(r)
+func ParseSoftDep(table string) map[string]SoftDep {
 	soft := map[string]SoftDep{}
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(table) {
 		words := strings.Fields(line)
 		if len(words) < 2 || words[0] != "softdep" {
 			continue
@@ -90,22 +99,21 @@ func ParseSoftDep(r io.Reader) (map[string]SoftDep, error) {
 		}
 		soft[name] = dep
 	}
-	return soft, err
+	return soft
 }
 
 // ParseBuiltin reads modules.builtin: a file's name a line.
-func ParseBuiltin(r io.Reader) (map[string]bool, error) {
-	text, err := readTable(r)
+func ParseBuiltin(table string) map[string]bool {
 	builtin := map[string]bool{}
-	for file := range strings.FieldsSeq(text) {
+	for file := range strings.FieldsSeq(table) {
 		builtin[moduleName(file)] = true
 	}
-	return builtin, err
+	return builtin
 }
 
 // Has reports whether name is a module of this tree or of its kernel.
 func (t ModuleTree) Has(name string) bool {
-	return t.Files[name] != "" || t.Builtin[name]
+	return t.Modules[name].File != "" || t.Builtin[name]
 }
 
 // ForDevice lists the modules of this tree that drive the device with this
@@ -114,7 +122,7 @@ func (t ModuleTree) Has(name string) bool {
 func (t ModuleTree) ForDevice(modalias string, blacklist map[string]bool) []string {
 	var names []string
 	for _, name := range t.Aliases.Match(modalias) {
-		if t.Files[name] != "" && !blacklist[name] {
+		if t.Modules[name].File != "" && !blacklist[name] {
 			names = append(names, name)
 		}
 	}
@@ -128,41 +136,4 @@ func (t ModuleTree) Named(name string, blacklist map[string]bool) []string {
 		return []string{module}
 	}
 	return t.ForDevice(name, blacklist)
-}
-
-// LoadPlan lists the modules to insert, in order, so that those wanted are
-// there: what a module needs before it, what is loaded or built in not again.
-func (t ModuleTree) LoadPlan(want []string, loaded, blacklist map[string]bool) []string {
-	p := planning{tree: t, blacklist: blacklist, done: map[string]bool{}}
-	for name := range loaded {
-		p.done[name] = true
-	}
-	p.visit(want...)
-	return p.order
-}
-
-type planning struct {
-	tree      ModuleTree
-	blacklist map[string]bool
-	done      map[string]bool // also those begun: a circle ends there
-	order     []string
-}
-
-func (p *planning) visit(names ...string) {
-	for _, name := range names {
-		if p.done[name] || p.tree.Files[name] == "" || p.tree.Builtin[name] {
-			continue
-		}
-		p.done[name] = true
-		p.visitSoft(p.tree.Soft[name].Pre)
-		p.visit(p.tree.Needs[name]...)
-		p.order = append(p.order, name)
-		p.visitSoft(p.tree.Soft[name].Post)
-	}
-}
-
-func (p *planning) visitSoft(names []string) {
-	for _, name := range names {
-		p.visit(p.tree.Named(name, p.blacklist)...)
-	}
 }

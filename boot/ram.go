@@ -165,7 +165,7 @@ func (j *journey) copyModloop(ctx context.Context, r *step.Reporter) (err error)
 func (j *journey) fetch(ctx context.Context, r *step.Reporter, name string) (path string, err error) {
 	want, listed := j.manifest.File(name)
 	if !listed && j.c.Verify == VerifyRequire {
-		return "", fmt.Errorf("the manifest does not name %s", name)
+		return "", j.otherSide(fmt.Errorf("the manifest does not name %s", name))
 	}
 	from := j.source(name)
 	if !j.toRAM && !listed {

@@ -47,7 +47,7 @@ func Lines(w io.Writer, prefix string, show Verbosity) Sink {
 			}
 			lastProgress = e.Time
 		case Note, Finished:
-			if show == Quiet {
+			if show == Quiet || e.Kind == Note && e.Message == "" {
 				return
 			}
 		}

@@ -174,7 +174,8 @@ func (r *Reporter) Warn(err error) {
 	r.emit(Event{Kind: Warning, Message: err.Error(), Hint: HintOf(err)})
 }
 
-// Fact tells a machine-readable fact, with its text for people.
+// Fact tells a machine-readable fact, with its text for people; where that is
+// empty, it is for machines alone.
 func (r *Reporter) Fact(key string, value any, format string, a ...any) {
 	r.emit(Event{Kind: Note, Key: key, Value: value, Message: fmt.Sprintf(format, a...)})
 }

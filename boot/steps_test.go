@@ -1,0 +1,263 @@
+package boot_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+
+	"psyopsOS/boot"
+	"psyopsOS/layout"
+	"psyopsOS/mounts"
+	"psyopsOS/release"
+	"psyopsOS/step"
+)
+
+func TestABootEndsInTheNewInitWithTheDiskLetGo(t *testing.T) {
+	w := newWorld(t)
+	if err := w.boot("psyopsos=psyopsOS-A psyopsos.boot=good init_args=single"); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.handed) != 1 || w.handed[0].Init != "/sbin/init" || !reflect.DeepEqual(w.handed[0].Args, []string{"single"}) {
+		t.Errorf("handed over %+v", w.handed)
+	}
+	if users, err := mounts.UsersOf(w.storage, "vda"); err != nil || len(users) > 0 {
+		t.Errorf("the boot disk is used by %q, %v", users, err)
+	}
+	for key, want := range map[string]any{"device": "vda3", "toram": true, "boot_disk_in_use": false, "release": "20261121-101500"} {
+		if got := w.fact(key); got != want {
+			t.Errorf("fact %s is %v, want %v", key, got, want)
+		}
+	}
+	if link, err := os.Readlink(filepath.Join(w.machine.Root, "newroot/lib/modules")); link != "/.modloop/modules" {
+		t.Errorf("lib/modules leads to %q, %v", link, err)
+	}
+	text, err := os.ReadFile(filepath.Join(w.machine.Root, layout.BootJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report boot.Report
+	if err := json.Unmarshal(text, &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Side != layout.SideA || report.Why != "good" || report.Facts["toram"] != true {
+		t.Errorf("boot.json tells %+v", report)
+	}
+}
+
+func TestWhatIsNotWhatWasSignedIsRefused(t *testing.T) {
+	flip := func(name string) func(*world) {
+		return func(w *world) {
+			b := []byte(w.side[name])
+			b[len(b)/2] ^= 1
+			w.side[name] = string(b)
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*world)
+		step   string
+		want   string
+	}{
+		{"a flipped byte in the squashfs", flip(layout.Squashfs), "copy squashfs", "squashfs on psyopsOS-A (vda3) is not the file that was signed"},
+		{"a flipped byte in the modloop", flip(layout.Modloop), "copy modloop", "modloop on psyopsOS-A (vda3) is not the file that was signed"},
+		{"a flipped byte in the manifest", flip(layout.Manifest), "verify the manifest", ""},
+		{"a truncated squashfs", func(w *world) { w.side[layout.Squashfs] = w.side[layout.Squashfs][:4000] }, "copy squashfs", "9000"},
+		{"extra bytes behind the squashfs", func(w *world) { w.side[layout.Squashfs] += "x" }, "copy squashfs", "9000"},
+		{"no squashfs", func(w *world) { delete(w.side, layout.Squashfs) }, "plan memory", "psyopsOS-A is not complete"},
+		{"no manifest", func(w *world) { delete(w.side, layout.Manifest) }, "verify the manifest", "manifest.json"},
+		{"no signature", func(w *world) { delete(w.side, layout.ManifestSignature) }, "verify the manifest", "unsigned"},
+		{"a manifest that does not name the modloop", func(w *world) {
+			modloop := w.side[layout.Modloop]
+			delete(w.side, layout.Modloop)
+			w.sign(release.OS, "x86_64")
+			w.side[layout.Modloop] = modloop
+		}, "copy modloop", "does not name modloop"},
+		{"another release's manifest", func(w *world) {
+			other := w.side[layout.Squashfs]
+			w.side[layout.Squashfs] = strings.Repeat("other one", 1000)
+			w.sign(release.OS, "x86_64")
+			w.side[layout.Squashfs] = other
+		}, "copy squashfs", "is not the file that was signed"},
+		{"a release for another machine", func(w *world) { w.sign(release.OS, "riscv64") }, "verify the manifest", "riscv64"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			c.change(w)
+			err := w.boot("psyopsos=psyopsOS-A")
+			var failure *step.Error
+			if !errors.As(err, &failure) || failure.Step != c.step || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %s to fail with %q", err, c.step, c.want)
+			}
+			if step.HintOf(err) == "" {
+				t.Errorf("no hint with %v", err)
+			}
+			if len(w.handed) > 0 {
+				t.Error("handed over all the same")
+			}
+			if w.storage.Mounted(filepath.Join(w.machine.Root, layout.MediaRootRO)) && c.step == "copy squashfs" {
+				t.Error("the squashfs was mounted")
+			}
+		})
+	}
+}
+
+func TestVerifyOffAndWarnAreForTheBench(t *testing.T) {
+	for _, word := range []string{"warn", "off"} {
+		w := newWorld(t)
+		w.side[layout.Squashfs] = "another one"
+		delete(w.side, layout.ManifestSignature)
+		if err := w.boot("psyopsos=psyopsOS-A psyopsos.verify=" + word); err != nil {
+			t.Errorf("verify=%s: %v", word, err)
+		}
+		if w.warnings() == "" {
+			t.Errorf("verify=%s says nothing of it", word)
+		}
+	}
+}
+
+func TestMemoryDecidesWhetherTheImageIsCopied(t *testing.T) {
+	for _, c := range []struct {
+		name, words string
+		memory      int64
+		toRAM       any
+		fails       bool
+	}{
+		{"auto copies what fits", "", 1 << 30, true, false},
+		{"auto runs from the disk otherwise", "", 64 << 20, false, false},
+		{"yes insists", "psyopsos.toram=yes", 64 << 20, nil, true},
+		{"no never copies", "psyopsos.toram=no", 1 << 30, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.storage.Memory = c.memory
+			err := w.boot("psyopsos=psyopsOS-A " + c.words)
+			if (err != nil) != c.fails {
+				t.Fatalf("got %v, want failure %v", err, c.fails)
+			}
+			if c.fails {
+				if !strings.Contains(err.Error(), "96.0 MiB") || !strings.Contains(err.Error(), "64.0 MiB") {
+					t.Errorf("both numbers should stand in %q", err)
+				}
+				return
+			}
+			if got := w.fact("toram"); got != c.toRAM {
+				t.Errorf("toram is %v, want %v", got, c.toRAM)
+			}
+			if inUse := w.fact("boot_disk_in_use"); inUse != !c.toRAM.(bool) {
+				t.Errorf("boot_disk_in_use is %v", inUse)
+			}
+		})
+	}
+}
+
+func TestTheBootedDiskWinsAndTheOtherIsNamed(t *testing.T) {
+	w := newWorld(t)
+	w.plug("vdb", "0bbb", "1bbb")
+	if err := w.boot("psyopsos=psyopsOS-A psyopsos.disk=0BBB"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.fact("device"); got != "vdb3" {
+		t.Errorf("booted from %v, want vdb3", got)
+	}
+	if !strings.Contains(w.warnings(), "vda3") {
+		t.Errorf("the other disk is not named in %q", w.warnings())
+	}
+}
+
+func TestALateStickIsFoundByItsEventAlone(t *testing.T) {
+	w := newWorld(t)
+	w.storage.Unplug("vda")
+	started := make(chan bool)
+	go func() {
+		defer close(started)
+		for w.storage.Listeners() == 0 || w.storage.Count("Devices") == 0 {
+			if t.Context().Err() != nil {
+				return
+			}
+		}
+		w.storage.Send(mounts.Uevent{Action: "add", Subsystem: "usb", Modalias: "usb:v1234"})
+		w.plug("vdc", "0ccc", "1ccc")
+		w.storage.Send(mounts.Uevent{Action: "add", Subsystem: "block", Devname: "vdc3"})
+	}()
+	err := w.boot("psyopsos=psyopsOS-A psyopsos.wait=20")
+	<-started
+	if err != nil {
+		t.Fatal(err)
+	}
+	if looks := w.fact("looks"); looks != 2 {
+		t.Errorf("looked %v times, want once before and once after the stick came", looks)
+	}
+}
+
+func TestNoSideIsAFailureThatTellsWhatWasSeen(t *testing.T) {
+	w := newWorld(t)
+	w.storage.Unplug("vda")
+	w.storage.Plug(mounts.Device{Name: "vda2", Disk: "vda", Partition: 2}, ext4(layout.Secret))
+	err := w.boot("psyopsos=psyopsOS-A psyopsos.wait=0")
+	if err == nil || !strings.Contains(err.Error(), "no volume labelled psyopsOS-A") || !strings.Contains(err.Error(), "psyops-secret (vda2)") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Whatever fails, the new init is not started, nothing was written to the
+// disk, and what is needed to try again is there.
+func TestAFailureOfAnyStepLeavesTheRestUntouched(t *testing.T) {
+	whole := newWorld(t)
+	if err := whole.boot("psyopsos=psyopsOS-A"); err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{"Devices", "Uevents", "Mount", "LoopMount", "MemAvailable", "Unmount", "Mounts"} {
+		t.Run(method, func(t *testing.T) {
+			w := newWorld(t)
+			w.storage.Fail[method] = syscall.EIO
+			if err := w.boot("psyopsos=psyopsOS-A psyopsos.wait=0"); err == nil {
+				t.Fatalf("the boot did not notice that %s fails", method)
+			}
+			if len(w.handed) != 0 {
+				t.Error("handed over all the same")
+			}
+			for _, call := range w.storage.Calls() {
+				if strings.HasPrefix(call, "Mount /dev/") && !strings.Contains(call, "ro") {
+					t.Errorf("a disk was mounted writable: %s", call)
+				}
+			}
+		})
+	}
+}
+
+func TestAPlainRootBootsWithoutSidesAndKeys(t *testing.T) {
+	w := newWorld(t)
+	w.machine.Keys = release.Keys{}
+	if err := w.boot("root=LABEL=psyopsOS-B rootfstype=squashfs init=/bin/sh"); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.handed) != 1 || w.handed[0].Init != "/bin/sh" {
+		t.Errorf("handed over %+v", w.handed)
+	}
+}
+
+func TestStepsHaveNamesOfTheirOwn(t *testing.T) {
+	seen := map[string]bool{}
+	var walk func([]step.Step)
+	walk = func(steps []step.Step) {
+		for _, s := range steps {
+			for _, line := range s.Lines() {
+				walk(line)
+			}
+			if len(s.Lines()) > 0 {
+				continue
+			}
+			if s.Name == "" || seen[s.Name] {
+				t.Errorf("step name %q is empty or there twice", s.Name)
+			}
+			seen[s.Name] = true
+		}
+	}
+	c, _ := boot.ParseCmdline("psyopsos=psyopsOS-A")
+	walk(boot.Steps(c, boot.Machine{}))
+}
