@@ -1,0 +1,58 @@
+// Package boottest has complete fakes of what the boot touches.
+package boottest
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Modules is a kernel that takes modules. It implements boot.Modules.
+type Modules struct {
+	Devices []string            // modaliases that are there from the start
+	Reveals map[string][]string // modaliases that a module shows once it is loaded
+	Present []string            // modules loaded by somebody else
+	Refuses map[string]error    // by module
+	Broken  error               // of Loaded and Modaliases
+
+	Inserted   []string          // modules, in order
+	Parameters map[string]string // of those inserted with any
+}
+
+// Insert takes a file's module.
+func (m *Modules) Insert(file, parameters string) error {
+	name, extension, _ := strings.Cut(filepath.Base(file), ".")
+	if !strings.HasPrefix(extension, "ko") {
+		return fmt.Errorf("%s is not a module", file)
+	}
+	name = strings.ReplaceAll(name, "-", "_")
+	if err := m.Refuses[name]; err != nil {
+		return err
+	}
+	if slices.Contains(m.Inserted, name) {
+		return nil
+	}
+	m.Inserted = append(m.Inserted, name)
+	if parameters != "" {
+		if m.Parameters == nil {
+			m.Parameters = map[string]string{}
+		}
+		m.Parameters[name] = parameters
+	}
+	return nil
+}
+
+// Loaded lists what is present and what was inserted.
+func (m *Modules) Loaded() ([]string, error) {
+	return slices.Concat(m.Present, m.Inserted), m.Broken
+}
+
+// Modaliases lists the devices that the loaded modules show.
+func (m *Modules) Modaliases() ([]string, error) {
+	all := slices.Clone(m.Devices)
+	for _, name := range m.Inserted {
+		all = append(all, m.Reveals[name]...)
+	}
+	return all, m.Broken
+}
