@@ -22,7 +22,8 @@ import (
 // A System is the kernel's storage. Names of devices are the kernel's, without
 // /dev/: "vda3". Paths are absolute.
 type System interface {
-	// Devices lists the block devices, sorted by name as people count.
+	// Devices lists the block devices that may hold a volume, sorted by name as
+	// people count: no loop devices, RAM disks and floppy drives.
 	Devices() ([]Device, error)
 	// Open opens a block device for reading.
 	Open(device string) (Block, error)
