@@ -105,6 +105,7 @@ func TestAFailurePatternEndsAWait(t *testing.T) {
 		{"no loader", "\x1b[2J\x1b[01;01HUEFI Interactive Shell v2.2\r\n", "GRUB", "UEFI Interactive Shell"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // each waits for a guest's last words
 			g := newGuest(t, FailurePatterns()...)
 			for _, b := range []byte(c.says) {
 				g.says(t, string(b))
