@@ -96,6 +96,15 @@ func runsOnATerminal(t *testing.T, bin string) {
 			}
 		})
 	}
+	t.Run("a shell at which nobody types leaves", func(t *testing.T) {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "sh"))
+		cmd.Env = []string{"PATH=" + bin, "TMOUT=1"}
+		p := startOnPty(t, cmd)
+		p.expect("nobody types: leaving")
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("exit: %v", err)
+		}
+	})
 }
 
 func TestCommandsOfAModuleWithoutToolsAreRefused(t *testing.T) {

@@ -1,7 +1,8 @@
 // Command sh is the command line of psyopsOS's emergency shell: the
 // interpreter of u-root's gosh, without a line editor, so that it is at home
 // on a serial line. Other than gosh it goes on after a typing error, stops a
-// loop at Ctrl-C, shows PS1, and has `help`.
+// loop at Ctrl-C, shows PS1, leaves when nothing is typed for TMOUT seconds, and
+// has `help`.
 //
 //	sh                 reads commands from the terminal
 //	sh FILE, sh -c CMD runs a script

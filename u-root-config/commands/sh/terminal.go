@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
+	"time"
 
+	"golang.org/x/sys/unix"
 	"mvdan.cc/sh/v3/interp"
 	"mvdan.cc/sh/v3/syntax"
 )
@@ -16,6 +20,7 @@ import (
 type terminal struct {
 	runner *interp.Runner
 	prompt string
+	wait   int    // milliseconds until a shell at which nobody types leaves; -1 for never
 	ahead  []byte // read, but not yet by the parser
 
 	mu      sync.Mutex
@@ -24,7 +29,10 @@ type terminal struct {
 }
 
 func newTerminal(runner *interp.Runner) *terminal {
-	t := &terminal{runner: runner, prompt: os.Getenv("PS1")}
+	t := &terminal{runner: runner, prompt: os.Getenv("PS1"), wait: -1}
+	if seconds, err := strconv.Atoi(os.Getenv("TMOUT")); err == nil && seconds > 0 {
+		t.wait = seconds * 1000
+	}
 	if t.prompt == "" {
 		t.prompt = "# "
 	}
@@ -102,6 +110,10 @@ func (t *terminal) Read(p []byte) (int, error) {
 		t.ahead = t.ahead[n:]
 		return n, nil
 	}
+	if !typed(t.wait) {
+		fmt.Println("\nsh: nobody types: leaving")
+		return 0, io.EOF
+	}
 	n, err := os.Stdin.Read(p)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,6 +122,20 @@ func (t *terminal) Read(p []byte) (int, error) {
 		return 0, errDropped
 	}
 	return n, err
+}
+
+// typed waits for a line, and is false when none came in time.
+func typed(milliseconds int) bool {
+	deadline := time.Now().Add(time.Duration(milliseconds) * time.Millisecond)
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: 0, Events: unix.POLLIN}}, milliseconds)
+		if err != unix.EINTR {
+			return n > 0 || err != nil
+		}
+		if milliseconds >= 0 {
+			milliseconds = max(0, int(time.Until(deadline).Milliseconds()))
+		}
+	}
 }
 
 // run runs s until it ends or, at Ctrl-C, until its next command.
