@@ -99,11 +99,15 @@ func CopyFile(ctx context.Context, dst io.Writer, src string, o CopyOptions) (in
 	return line.done, err
 }
 
-// openForCopy asks for O_DIRECT where the file system knows it.
+// openForCopy asks for O_DIRECT where the file system knows it. On a disk that
+// is gone, already the folder cannot be read.
 func openForCopy(name string) (*os.File, error) {
 	file, err := os.OpenFile(name, os.O_RDONLY|unix.O_DIRECT, 0)
 	if errors.Is(err, unix.EINVAL) {
-		return os.Open(name)
+		file, err = os.Open(name)
+	}
+	if errors.Is(err, unix.EIO) {
+		err = &ReadError{name, 0, unix.EIO}
 	}
 	return file, err
 }
