@@ -104,7 +104,7 @@ func ReadTar(r io.Reader, spool *os.File) (*Tree, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read tar: %w", err)
 		}
-		if err := t.addMember(h, tr, spool); err != nil {
+		if err := t.addMember(h, func(n *Node) error { return n.keep(tr, spool) }); err != nil {
 			return nil, fmt.Errorf("tar member %q: %w", h.Name, err)
 		}
 	}
@@ -113,7 +113,7 @@ func ReadTar(r io.Reader, spool *os.File) (*Tree, error) {
 // memberName takes the "./" and the closing slash from a tar's name.
 func memberName(name string) string { return path.Clean(strings.TrimSuffix(name, "/")) }
 
-func (t *Tree) addMember(h *tar.Header, content io.Reader, spool *os.File) error {
+func (t *Tree) addMember(h *tar.Header, keep func(*Node) error) error {
 	name := memberName(h.Name)
 	if err := CheckName(name); err != nil {
 		return err
@@ -133,7 +133,7 @@ func (t *Tree) addMember(h *tar.Header, content io.Reader, spool *os.File) error
 		return nil
 	}
 	if n.Mode.IsRegular() {
-		if err := n.keep(content, spool); err != nil {
+		if err := keep(n); err != nil {
 			return err
 		}
 	}
