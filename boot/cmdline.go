@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"psyopsOS/bootstate"
 	"psyopsOS/layout"
 	"psyopsOS/step"
 )
@@ -36,7 +37,7 @@ type Cmdline struct {
 	DebugInit         bool
 	Consoles          []string // in order, with their options: ttyS0,115200
 
-	Boot   Why
+	Boot   bootstate.Why
 	Disk   string // PARTUUID, lower case
 	Loader string
 	Wait   time.Duration // for the side: the longer of psyopsos.wait= and usbdelay=
@@ -44,7 +45,9 @@ type Cmdline struct {
 	Verify Verify
 	Shell  Shell
 	OnFail OnFail
-	Events string // a device; empty for none
+	// Patience is how long the emergency shell waits for a key.
+	Patience time.Duration
+	Events   string // a device; empty for none
 
 	// Parameters are the words of the form module.parameter=value, joined for
 	// the kernel, by module name with underscores.
@@ -73,7 +76,8 @@ func (c Cmdline) Console() string {
 // line asks for.
 func ParseCmdline(line string) (Cmdline, error) {
 	c := Cmdline{Line: line, Init: layout.DefaultInit, Wait: 30 * time.Second,
-		Boot: WhyManual, ToRAM: ToRAMAuto, Verify: VerifyRequire, Shell: ShellOnError, OnFail: OnFailAuto}
+		Boot: bootstate.Manual, ToRAM: ToRAMAuto, Verify: VerifyRequire, Shell: ShellOnError, OnFail: OnFailAuto,
+		Patience: 10 * time.Minute}
 	words, forInit := splitCmdline(line)
 	known := knownWords()
 	last := map[string]word{}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"psyopsOS/bootstate"
 )
 
 // A setting is one field of a Cmdline, as a word sets it.
@@ -86,17 +88,10 @@ func (c choice[T]) set(w word) error {
 func (c choice[T]) value() string { return string(*c.at) }
 
 // reason is the field of psyopsos.boot=.
-type reason struct{ at *Why }
-
-func (r reason) set(w word) error {
-	if v := Why(w.value); v.Trial() > 0 {
-		*r.at = v
-		return nil
-	}
-	return choice[Why]{r.at, []Why{WhyGood, "trial1", WhyFallback, WhyLastResort, WhyManual}}.set(w)
+func reason(at *bootstate.Why) setting {
+	return choice[bootstate.Why]{at, []bootstate.Why{bootstate.Manual, bootstate.Good,
+		bootstate.Trial(2), bootstate.Trial(1), bootstate.Trial(0), bootstate.Fallback, bootstate.LastResort}}
 }
-
-func (r reason) value() string { return string(*r.at) }
 
 // seconds is a field that takes a number of seconds or, like 2m, another unit.
 type seconds struct {

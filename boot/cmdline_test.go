@@ -87,7 +87,7 @@ func TestABadValueIsAProblemAndItsDefaultApplies(t *testing.T) {
 		{"psyopsos.verify=off psyopsos.verify=Of", "(off is nearest); require is used", "psyopsos.verify= takes"},
 		{"psyopsos.verify", "psyopsos.verify on the kernel command line: want one of", "psyopsos.verify= takes"},
 		{"nopsyopsos.shell", "want one of on-error, first, before-handover, never", "psyopsos.shell= takes"},
-		{"psyopsos.boot=trial0", "(trial1 is nearest); manual is used", "psyopsos.boot= takes"},
+		{"psyopsos.boot=trial3", "(trial2 is nearest); manual is used", "psyopsos.boot= takes"},
 		{"psyopsos.boot=trial999", "manual is used", "psyopsos.boot= takes"},
 		{"psyopsos.wait=soon", "want a number of seconds from 0 to 86400; 30 is used", "psyopsos.wait= takes 30, seconds"},
 		{"psyopsos.wait=-1", "psyopsos.wait=-1 on", "psyopsos.wait= takes"},

@@ -1,31 +1,5 @@
 package boot
 
-import (
-	"strconv"
-	"strings"
-)
-
-// Why says why the boot loader chose this side: psyopsos.boot=.
-type Why string
-
-// The values of psyopsos.boot= but for "trialN".
-const (
-	WhyGood       Why = "good"
-	WhyFallback   Why = "fallback"
-	WhyLastResort Why = "lastresort"
-	WhyManual     Why = "manual"
-)
-
-// Trial is the number of the try, or 0 where this boot is no trial.
-func (w Why) Trial() int {
-	digits, ok := strings.CutPrefix(string(w), "trial")
-	n, err := strconv.ParseUint(digits, 10, 8)
-	if !ok || err != nil {
-		return 0
-	}
-	return int(n)
-}
-
 // ToRAM says whether the image is copied to RAM: psyopsos.toram=.
 type ToRAM string
 

@@ -76,7 +76,7 @@ func knownWords() knownTable {
 		{Word{"ip", "as the kernel's", "addresses"}, func(c *Cmdline) setting { return text[string]{&c.IP} }},
 		{Word{"quiet", "", "show only warnings and failures"}, func(c *Cmdline) setting { return flagged{&c.Quiet} }},
 		{Word{"debug_init", "", "show every event"}, func(c *Cmdline) setting { return flagged{&c.DebugInit} }},
-		{Word{"psyopsos.boot", "manual, good, trialN, fallback, lastresort", "why the boot loader chose this side"}, func(c *Cmdline) setting { return reason{&c.Boot} }},
+		{Word{"psyopsos.boot", "manual, good, trialN, fallback, lastresort", "why the boot loader chose this side; N is the number of tries left"}, func(c *Cmdline) setting { return reason(&c.Boot) }},
 		{Word{"psyopsos.disk", "a PARTUUID", "the side's partition on the booted disk"}, func(c *Cmdline) setting { return partUUID{&c.Disk} }},
 		{Word{"psyopsos.loader", "a version", "the loader that runs"}, func(c *Cmdline) setting { return text[string]{&c.Loader} }},
 		{Word{"psyopsos.wait", "30, seconds", "how long to wait for the side"}, func(c *Cmdline) setting { return seconds{&c.Wait, 0, day} }},
@@ -90,6 +90,7 @@ func knownWords() knownTable {
 		{Word{"psyopsos.onfail", "auto, reboot, shell, poweroff", "what to do after a failure"}, func(c *Cmdline) setting {
 			return choice[OnFail]{&c.OnFail, []OnFail{OnFailAuto, OnFailReboot, OnFailShell, OnFailPowerOff}}
 		}},
+		{Word{"psyopsos.patience", "600, seconds", "how long the emergency shell waits for a key"}, func(c *Cmdline) setting { return seconds{&c.Patience, 1, day} }},
 		{Word{"psyopsos.events", "none, a device", "where events go as lines of JSON"}, func(c *Cmdline) setting { return device{&c.Events} }},
 	}
 }
