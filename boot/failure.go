@@ -48,7 +48,10 @@ func AnswerTo(c Cmdline, state bootstate.State, tries bootstate.Tries, last boot
 	a := Answer{Shell: c.Shell != ShellNever, Patience: unattended, Ending: Restart}
 	switch {
 	case c.Side == "" || c.Boot == bootstate.Manual:
-		a.Patience, a.Why = c.Patience, "this side was chosen by hand"
+		a.Why = "this side was chosen by hand"
+		if a.Shell {
+			a.Patience = c.Patience
+		}
 	case c.Boot.IsTrial():
 		a.Blame, a.Why = true, "this was a trial: it counts as failed, and the old side comes back"
 	case c.Boot == bootstate.Good && state.Good == c.Side && state.Alt != "":

@@ -40,7 +40,7 @@ func TestWhatFollowsAFailure(t *testing.T) {
 		{"the wait can be set", "psyopsos=psyopsOS-B psyopsos.patience=20", proven, 0, bootstate.Fail{},
 			boot.Answer{Shell: true, Patience: 20 * time.Second, Ending: boot.Restart}},
 		{"never no shell", "psyopsos=psyopsOS-B psyopsos.shell=never", proven, 0, bootstate.Fail{},
-			boot.Answer{Patience: 10 * min, Ending: boot.Restart}},
+			boot.Answer{Patience: 10 * time.Second, Ending: boot.Restart}},
 		{"onfail=poweroff", "psyopsos=psyopsOS-A psyopsos.boot=lastresort psyopsos.onfail=poweroff", proven, 0, bootstate.Fail{},
 			boot.Answer{Shell: true, Patience: 10 * time.Second, Ending: boot.PowerOff}},
 		{"onfail=reboot pauses too", "psyopsos=psyopsOS-A psyopsos.boot=lastresort psyopsos.onfail=reboot", proven, 2, bootstate.Fail{},

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"context"
 	"path/filepath"
 
 	"psyopsOS/mounts"
@@ -19,7 +20,10 @@ type Machine struct {
 	Kernel  string       // uname -r
 	// Handover is mounts.Handover: it ends this program.
 	Handover func(mounts.HandoverPlan) error
-	Root     string // "/" on a real machine; a test's folder elsewhere
+	// Shell runs the emergency shell that a word of the command line asks for,
+	// and comes back when it is left or nobody came.
+	Shell func(ctx context.Context, asked string) error
+	Root  string // "/" on a real machine; a test's folder elsewhere
 }
 
 // path is the place of a file of the initramfs or, below newRoot, of the new

@@ -1,6 +1,9 @@
 package boot
 
 import (
+	"context"
+	"slices"
+
 	"psyopsOS/layout"
 	"psyopsOS/mounts"
 	"psyopsOS/release"
@@ -12,10 +15,32 @@ import (
 // journey, in the file named after its chapter.
 func Steps(c Cmdline, m Machine) []step.Step {
 	j := &journey{c: c, m: m}
+	steps := j.fromSide()
 	if c.Side == "" {
-		return j.fromPlainRoot()
+		steps = j.fromPlainRoot()
 	}
-	return j.fromSide()
+	return j.withShell(steps)
+}
+
+// withShell puts the emergency shell where the command line asks for it:
+// single and psyopsos.shell=first once the storage drivers are there, before
+// anything is mounted; psyopsos.shell=before-handover at the end.
+func (j *journey) withShell(steps []step.Step) []step.Step {
+	shell := func(asked string) step.Step {
+		return step.Step{Name: "emergency shell", Do: func(ctx context.Context, r *step.Reporter) error {
+			r.Note("as %s asks", asked)
+			return j.m.Shell(ctx, asked)
+		}}
+	}
+	switch {
+	case j.c.Single:
+		return slices.Insert(steps, 2, shell("single"))
+	case j.c.Shell == ShellFirst:
+		return slices.Insert(steps, 2, shell("psyopsos.shell=first"))
+	case j.c.Shell == ShellBeforeHandover:
+		return append(steps, shell("psyopsos.shell=before-handover"))
+	}
+	return steps
 }
 
 // fromSide boots psyopsos=psyopsOS-A or -B.

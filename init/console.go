@@ -1,60 +1,65 @@
 package main
 
 import (
+	"io"
 	"os"
-	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"psyopsOS/boot/shell"
 )
 
 // consoles writes to every console that the kernel uses, not only to the last
-// one of the command line, which is all that /dev/console is.
-type consoles []*os.File
+// one of the command line, which is all that /dev/console is. It opens them
+// anew each time: when the emergency shell ends, the kernel hangs up its
+// console, and a descriptor from before is dead.
+type consoles struct{}
 
-// patience bounds a write: a serial line that was stopped by a stray Ctrl-S
-// must not stop a boot for ever.
-const patience = time.Second
-
-func openConsoles() consoles {
-	names, err := os.ReadFile("/sys/class/tty/console/active")
-	if err != nil {
-		return nil
-	}
-	var cs consoles
-	for _, name := range strings.Fields(string(names)) {
-		// O_NONBLOCK makes SetWriteDeadline work on a tty.
-		if f, err := os.OpenFile("/dev/"+name, os.O_WRONLY|noctty, 0); err == nil {
-			cs = append(cs, f)
+func (consoles) Write(p []byte) (int, error) {
+	for _, name := range shell.Consoles(os.DirFS("/sys")) {
+		if f, err := openTTY("/dev/" + name); err == nil {
+			_, _ = f.Write(p)
+			_ = f.Close()
 		}
-	}
-	return cs
-}
-
-func (cs consoles) Write(p []byte) (int, error) {
-	for _, f := range cs {
-		_ = f.SetWriteDeadline(time.Now().Add(patience))
-		_, _ = f.Write(p)
 	}
 	return len(p), nil
 }
 
-// kmsg writes each line to the kernel's log, where dmesg and a later syslog
-// find it. The level is debug, so that the kernel does not print on the
-// consoles what consoles has written there.
-type kmsg struct{ f *os.File }
+// A tty is a device that must not stop the boot: neither by becoming the
+// controlling terminal nor by a line that a stray Ctrl-S has stopped.
+type tty struct{ *os.File }
+
+// patience bounds a write to a stopped line.
+const patience = time.Second
+
+func openTTY(path string) (tty, error) {
+	// O_NONBLOCK makes SetWriteDeadline work.
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	return tty{f}, err
+}
+
+func (t tty) Write(p []byte) (int, error) {
+	_ = t.SetWriteDeadline(time.Now().Add(patience))
+	return t.File.Write(p)
+}
+
+// kmsg writes to the kernel's log, where dmesg and a later syslog find it. The
+// level is debug, so that the kernel does not print on the consoles what
+// consoles has written there.
+type kmsg struct{ w io.Writer }
 
 func openKmsg() kmsg {
 	// Without this the kernel drops all but ten lines in five seconds.
 	_ = os.WriteFile("/proc/sys/kernel/printk_devkmsg", []byte("on\n"), 0)
 	f, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
 	if err != nil {
-		return kmsg{}
+		return kmsg{io.Discard}
 	}
 	return kmsg{f}
 }
 
 func (k kmsg) Write(p []byte) (int, error) {
-	if k.f != nil {
-		_, _ = k.f.WriteString("<7>" + string(p))
-	}
+	_, _ = k.w.Write(append([]byte("<7>"), p...))
 	return len(p), nil
 }

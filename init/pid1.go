@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -17,51 +15,79 @@ import (
 	"psyopsOS/step"
 )
 
-const noctty = unix.O_NOCTTY | unix.O_NONBLOCK
-
 // pid1 is the boot. It never returns and never panics: either would be a
 // kernel panic.
 func pid1() {
-	var out io.Writer = os.Stderr // the kernel gives PID 1 /dev/console
-	err := step.Guard(func() error { return bootOnce(&out) })
-	fmt.Fprintf(out, "psyopsOS: the boot ended: %v\n", err)
-	restart(out)
+	b := &booting{}
+	err := step.Guard(b.run)
+	fmt.Fprintf(consoles{}, "psyopsOS: the boot ended: %v\n", err)
+	fmt.Fprintln(os.Stderr, "psyopsOS: the boot ended:", err) // where there are no consoles
+	end(boot.Restart, 10*time.Second)
 }
 
-// bootOnce goes from the kernel's hand-over to ours. It returns only on
-// failure.
-func bootOnce(out *io.Writer) error {
-	if err := boot.MountKernelFilesystems(mounts.Linux{Root: "/"}); err != nil {
+// booting is one boot, from the kernel's hand-over to ours.
+type booting struct {
+	c       boot.Cmdline
+	machine boot.Machine
+	events  step.Recorder
+	sink    step.Sink
+}
+
+// run comes back only where not even a failure could be handled.
+func (b *booting) run() error {
+	storage := mounts.Linux{Root: "/"}
+	if err := boot.MountKernelFilesystems(storage); err != nil {
 		return err
 	}
-	all := openConsoles()
-	*out = all
 	line, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
 		return err
 	}
-	c, err := boot.ParseCmdline(strings.TrimSpace(string(line)))
-	if err != nil {
-		return err
-	}
-	recorder := &step.Recorder{}
-	sink := step.Tee(
-		recorder.Record,
-		step.Lines(openKmsg(), "psyopsOS: ", step.Normal),
-		events(c.Events),
-		step.Lines(all, "psyopsOS ", verbosity(c)))
+	var unbootable error
+	b.c, unbootable = boot.ParseCmdline(strings.TrimSpace(string(line)))
+	b.sink = step.Tee(b.events.Record, step.Lines(openKmsg(), "psyopsOS: ", step.Normal),
+		eventsTo(b.c.Events), step.Lines(consoles{}, "psyopsOS ", verbosity(b.c)))
+	runner := &step.Runner{Sink: b.sink, Now: sinceBoot, OnFailure: b.onFailure}
 	ctx := context.Background()
-	machine, err := realMachine()
-	if err != nil {
+	if err := runner.Run(ctx, step.Step{Name: "look at this machine", Do: func(context.Context, *step.Reporter) (err error) {
+		if unbootable != nil {
+			return unbootable
+		}
+		b.machine, err = b.realMachine(storage)
+		return err
+	}}); err != nil {
 		return err
 	}
-	report := func() error { return boot.NewReport(c, commit, recorder.Events).Write(machine.Root) }
-	runner := &step.Runner{Sink: sink, Now: sinceBoot}
-	err = runner.Run(ctx, boot.Steps(c, machine)...)
-	if err == nil {
-		err = runner.Run(ctx, boot.Handover(c, machine, report))
+	if err := runner.Run(ctx, boot.Steps(b.c, b.machine)...); err != nil {
+		return err
 	}
-	return errors.Join(err, report())
+	return runner.Run(ctx, boot.Handover(b.c, b.machine, b.writeReport))
+}
+
+func (b *booting) writeReport() error {
+	return boot.NewReport(b.c, commit, b.events.Events).Write("/")
+}
+
+// realMachine is the machine that runs this.
+func (b *booting) realMachine(storage mounts.Linux) (boot.Machine, error) {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return boot.Machine{}, err
+	}
+	m := boot.Machine{
+		Storage:  storage,
+		Modules:  boot.LinuxModules{Root: "/"},
+		Kernel:   unix.ByteSliceToString(name.Release[:]),
+		Handover: func(plan mounts.HandoverPlan) error { return mounts.Handover(storage, plan) },
+		Shell:    b.shellAsked,
+		Root:     "/",
+	}
+	if b.c.Side == "" {
+		return m, nil // root= needs no keys
+	}
+	var err error
+	m.Keys, err = release.ReadKeys(os.DirFS("/"))
+	return m, err
 }
 
 // sinceBoot is the time since the kernel started: there may be no clock yet.
@@ -83,55 +109,15 @@ func verbosity(c boot.Cmdline) step.Verbosity {
 	return step.Normal
 }
 
-// events is the sink of psyopsos.events=: JSON lines to a device that nobody
+// eventsTo is the sink of psyopsos.events=: JSON lines to a device that nobody
 // else uses. Without the word no device is touched.
-func events(device string) step.Sink {
+func eventsTo(device string) step.Sink {
 	if device == "" {
 		return func(step.Event) {}
 	}
-	if !strings.HasPrefix(device, "/") {
-		device = "/dev/" + device
-	}
-	f, err := os.OpenFile(device, os.O_WRONLY|noctty, 0)
+	t, err := openTTY(device)
 	if err != nil {
 		return func(step.Event) {}
 	}
-	return step.JSONLines(consoles{f})
-}
-
-// restart ends a boot that failed: the firmware and the boot loader try again,
-// after a delay in which a person can read why.
-func restart(out io.Writer) {
-	const delay = 10 * time.Second
-	fmt.Fprintf(out, "psyopsOS: restart in %v\n", delay)
-	time.Sleep(delay)
-	unix.Sync()
-	err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
-	fmt.Fprintf(out, "psyopsOS: restart: %v; switch the machine off and on\n", err)
-	for {
-		time.Sleep(time.Hour)
-	}
-}
-
-// realMachine is the machine that runs this.
-func realMachine() (boot.Machine, error) {
-	keys, err := release.ReadKeys(os.DirFS("/"))
-	if err != nil {
-		return boot.Machine{}, err
-	}
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return boot.Machine{}, err
-	}
-	storage := mounts.Linux{Root: "/"}
-	return boot.Machine{
-		Storage: storage,
-		Modules: boot.LinuxModules{Root: "/"},
-		Keys:    keys,
-		Kernel:  unix.ByteSliceToString(name.Release[:]),
-		Handover: func(plan mounts.HandoverPlan) error {
-			return mounts.Handover(storage, plan)
-		},
-		Root: "/",
-	}, nil
+	return step.JSONLines(t)
 }

@@ -50,6 +50,8 @@ type Options struct {
 	Open     func(name string) (Terminal, error)  // OpenTerminal on a real machine
 	Banner   string                               // from Banner
 	Patience time.Duration                        // how long the offer stands; zero for Patience
+	Idle     time.Duration                        // after which a shell at which nobody types leaves; zero for Patience
+	Then     string                               // what comes untouched; empty for "the machine restarts"
 	Clock    func(time.Duration) <-chan time.Time // time.After, or a test's
 }
 
@@ -64,6 +66,12 @@ func Run(ctx context.Context, o Options) (Outcome, error) {
 	if o.Patience == 0 {
 		o.Patience = Patience
 	}
+	if o.Idle == 0 {
+		o.Idle = Patience
+	}
+	if o.Then == "" {
+		o.Then = "the machine restarts"
+	}
 	terminals, err := openAll(o)
 	if err != nil {
 		return Untouched, err
@@ -73,7 +81,7 @@ func Run(ctx context.Context, o Options) (Outcome, error) {
 			t.Close()
 		}
 	}()
-	tell(terminals, o.Banner+offer(o.Patience))
+	tell(terminals, o.Banner+offer(o.Patience, o.Then))
 	winner, err := firstKey(ctx, terminals, o.Clock(o.Patience))
 	if err != nil || winner == nil {
 		tell(terminals, "\nNobody pressed a key.\n")
@@ -82,7 +90,7 @@ func Run(ctx context.Context, o Options) (Outcome, error) {
 	others := slices.DeleteFunc(slices.Clone(terminals), func(t Terminal) bool { return t == winner })
 	tell(others, fmt.Sprintf("\nThe shell runs on %s.\n", winner.Name()))
 	tell([]Terminal{winner}, "\n`help` lists the programs, `exit` leaves the shell.\n")
-	if err := winner.Shell(ctx, []string{Program}, environment(winner.Name(), o.Patience)); err != nil {
+	if err := winner.Shell(ctx, []string{Program}, environment(winner.Name(), o.Idle)); err != nil {
 		return Untouched, step.WithHint(fmt.Errorf("start %s on %s: %w", Program, winner.Name(), err),
 			"this initramfs was made without the commands of %s", "u-root-config/commands")
 	}
@@ -114,8 +122,8 @@ func tell(terminals []Terminal, text string) {
 	}
 }
 
-func offer(patience time.Duration) string {
-	return fmt.Sprintf("Press any key for a shell here. Untouched, the machine restarts in %s.\n", duration(patience))
+func offer(patience time.Duration, then string) string {
+	return fmt.Sprintf("Press any key for a shell here. Untouched, %s in %s.\n", then, duration(patience))
 }
 
 func duration(d time.Duration) string {
@@ -126,7 +134,7 @@ func duration(d time.Duration) string {
 }
 
 // environment is all that the shell inherits.
-func environment(console string, patience time.Duration) []string {
+func environment(console string, idle time.Duration) []string {
 	return []string{
 		"PATH=/bbin:/bin",
 		"HOME=/",
@@ -134,7 +142,7 @@ func environment(console string, patience time.Duration) []string {
 		"PS1=psyopsOS initramfs# ",
 		// A shell at which nobody types leaves, and the offer comes again:
 		// the key may have been noise on a serial line.
-		fmt.Sprintf("TMOUT=%d", patience/time.Second),
+		fmt.Sprintf("TMOUT=%d", idle/time.Second),
 	}
 }
 

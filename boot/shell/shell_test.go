@@ -93,7 +93,7 @@ func TestEnvironmentOfTheShell(t *testing.T) {
 				Sysfs:    shelltest.Sysfs(tt.console),
 				Open:     func(string) (shell.Terminal, error) { return terminal, nil },
 				Clock:    time.After,
-				Patience: 90 * time.Second,
+				Patience: time.Hour, Idle: 90 * time.Second,
 			})
 			if err != nil {
 				t.Fatal(err)
