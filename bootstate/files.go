@@ -99,7 +99,7 @@ func (m Menu) Render() ([]byte, error) {
 	b := Block{{"timeout", strconv.Itoa(m.Timeout)}, {"append", m.Append}}
 	for i, p := range m.Programs {
 		if !p.ok() {
-			return nil, fmt.Errorf("menu: program %q titled %q, want /NAME and printable ASCII without quotes", p.Path, p.Title)
+			return nil, fmt.Errorf("menu: program %q titled %q, want /NAME and printable ASCII", p.Path, p.Title)
 		}
 		b = append(b, Var{"program" + strconv.Itoa(i+1), p.Path + " " + p.Title})
 	}
@@ -111,8 +111,9 @@ func (m Menu) Render() ([]byte, error) {
 func isAppend(s string) bool { return only(s, "=,.:/_@+- ") }
 
 func (p Program) ok() bool {
-	return len(p.Path) > 1 && p.Path[0] == '/' && only(p.Path, "./_-") &&
-		p.Title != "" && only(p.Title, "().,:/_+- ")
+	return len(p.Path) > 1 && p.Path[0] == '/' && only(p.Path, "./_+-") &&
+		p.Title != "" && strings.Trim(p.Title, " ") == p.Title &&
+		strings.IndexFunc(p.Title, func(r rune) bool { return r < ' ' || r > '~' }) < 0
 }
 
 func only(s, also string) bool {

@@ -104,7 +104,7 @@ func TestWhatIsRenderedIsReadAgain(t *testing.T) {
 	if again := ParseFail(must2(t)(fail.Render())); again.Stage != fail.Stage || !strings.HasPrefix(again.Reason, `ä\ ä\ `) {
 		t.Errorf("a failure with a long reason: got %+v", again)
 	}
-	menu := Menu{0, "mitigations=off psyopsos.toram=no", []Program{{"/memtest64.efi", "MemTest86 EFI (64-bit)"}, {"/tcshell.efi", "TinyCore shell"}}}
+	menu := Menu{0, "mitigations=off psyopsos.toram=no", []Program{{"/memtest64.efi", "MemTest86 EFI (64-bit)"}, {"/tcshell.efi", "TianoCore's $shell*"}}}
 	if again := ParseMenu(must2(t)(menu.Render())); again.Append != menu.Append || len(again.Programs) != 2 || again.Programs[1] != menu.Programs[1] || again.Timeout != 0 {
 		t.Errorf("menu: got %+v, want %+v", again, menu)
 	}
@@ -118,13 +118,13 @@ func TestWhatIsRenderedIsReadAgain(t *testing.T) {
 
 func TestAMenuThatIsNotValidHasDefaults(t *testing.T) {
 	for text, want := range map[string]Menu{
-		"":                             {Timeout: 5},
-		"timeout=7\nappend=a b\n":      {Timeout: 7, Append: "a b"},
-		"timeout=07\nappend=$x\n":      {Timeout: 5},
-		"timeout=1000\n":               {Timeout: 5},
-		"timeout=-1\nprogram1=x y\n":   {Timeout: 5},
-		"timeout=0\nprogram2=/ y\n":    {Timeout: 0},
-		"timeout=0\nprogram1=/a 'x'\n": {Timeout: 0},
+		"":                              {Timeout: 5},
+		"timeout=7\nappend=a b\n":       {Timeout: 7, Append: "a b"},
+		"timeout=07\nappend=$x\n":       {Timeout: 5},
+		"timeout=1000\n":                {Timeout: 5},
+		"timeout=-1\nprogram1=x y\n":    {Timeout: 5},
+		"timeout=0\nprogram2=/ y\n":     {Timeout: 0},
+		"timeout=0\nprogram1=/a \x01\n": {Timeout: 0},
 	} {
 		if got := ParseMenu(pad(text)); got.Timeout != want.Timeout || got.Append != want.Append || got.Programs != nil {
 			t.Errorf("%q: got %+v, want %+v", text, got, want)
