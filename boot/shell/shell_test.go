@@ -102,7 +102,7 @@ func TestEnvironmentOfTheShell(t *testing.T) {
 			if !slices.Equal(terminal.Env, want) {
 				t.Errorf("got %q, want %q", terminal.Env, want)
 			}
-			if !strings.Contains(terminal.Shown(), "restarts in 90 s.") {
+			if !strings.Contains(terminal.Shown(), "restarts in 60 min.") {
 				t.Errorf("shown %q: want the settable time", terminal.Shown())
 			}
 		})
