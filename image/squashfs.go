@@ -110,7 +110,7 @@ func (o SquashfsOptions) addRelease(t *tree.Tree) error {
 func addMountPoints(t *tree.Tree) error {
 	dirs := map[string]fs.FileMode{
 		"dev": 0o755, "proc": 0o555, "sys": 0o555, "run": 0o755, "tmp": fs.ModeSticky | 0o777, "root": 0o700,
-		"lib": 0o755, "psyopsos-data": 0o755, "newroot": 0o755,
+		"lib": 0o755, "psyopsos-data": 0o755,
 		member(layout.KeysDir): 0o755, member(layout.StatusDir): 0o755,
 		member(layout.MountSecretParent): 0o700, member(layout.ModloopDir): 0o755,
 		member(layout.MediaRAM): 0o755, member(layout.MediaRootRO): 0o755, member(layout.MediaRootRW): 0o755,

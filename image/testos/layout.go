@@ -3,6 +3,7 @@ package testos
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -42,13 +43,15 @@ func addFolders(t *tree.Tree) error {
 		"dev/console": tree.CharDevice(0o600, 5, 1),
 	}
 	for _, dir := range []string{"dev", "proc", "sys", "run", "mnt", "media", "home", "opt", "srv",
+		"etc/insserv.conf.d", // OpenRC complains about it for each service where it is missing
 		"etc/local.d", "etc/modprobe.d", "etc/modules-load.d", "etc/sysctl.d", "etc/profile.d", "etc/conf.d",
 		"etc/network/if-pre-up.d", "etc/network/if-up.d", "etc/network/if-down.d", "etc/network/if-post-down.d",
 		"usr/local/bin", "usr/local/sbin", "var/cache", "var/empty", "var/lib", "var/log", "var/spool"} {
 		nodes[dir] = tree.Dir(0o755)
 	}
-	for name, n := range nodes {
-		if err := t.Add(name, n); err != nil {
+	// Sorted: what is made as a parent of another must not depend on chance.
+	for _, name := range slices.Sorted(maps.Keys(nodes)) {
+		if err := t.Add(name, nodes[name]); err != nil {
 			return err
 		}
 	}
@@ -80,7 +83,7 @@ func services() map[string][]string {
 // addServices replaces the packages' choice of services by ours. sshd is
 // passed over where it is not installed.
 func addServices(t *tree.Tree) error {
-	for level, names := range services() {
+	for level, names := range services() { // the order changes nothing
 		if err := t.Add(path.Join("etc/runlevels", level), tree.Dir(0o755)); err != nil {
 			return err
 		}
@@ -133,6 +136,8 @@ func unwanted() []string {
 		"etc/init.d", "etc/runlevels", "etc/pam.d", "etc/runit", "etc/sv", "etc/ufw", "etc/default", "etc/logrotate.d",
 		"etc/cron.daily", "etc/insserv.conf", "etc/rc.conf",
 		"usr/lib/openssh/ssh-sk-helper", "usr/lib/runit-helper",
+		"usr/share/runit", "usr/share/libgcrypt20", "usr/share/polkit-1", "usr/share/openssh", "usr/lib/nebula",
+		"var/log/runit", "var/lib/dpkg", "etc/dpkg", "etc/alternatives",
 	}
 }
 
@@ -158,9 +163,13 @@ func trim(name string, t *tree.Tree) {
 	}
 }
 
-// keepOnly removes all files but those of these names.
-func keepOnly(t *tree.Tree, names ...string) {
-	t.RemoveFunc(func(name string, n *tree.Node) bool {
-		return !n.Mode.IsDir() && !slices.Contains(names, path.Base(name))
-	})
+// keepOnly removes all but the file of this name and the folders it is in.
+func keepOnly(t *tree.Tree, base string) {
+	var kept string
+	for name := range t.All() {
+		if path.Base(name) == base {
+			kept = name
+		}
+	}
+	t.RemoveFunc(func(name string, _ *tree.Node) bool { return !strings.HasPrefix(kept+"/", name+"/") })
 }
