@@ -18,6 +18,7 @@ package vm
 import (
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"slices"
 
@@ -193,4 +194,14 @@ func (d Disk) check() error {
 		return fmt.Errorf("unknown bus %q", d.Bus)
 	}
 	return nil
+}
+
+// FreePort is a TCP port of 127.0.0.1 on which nobody listens now, for
+// NIC.SSH. QEMU says so if somebody takes it first.
+func FreePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("look for a free port: %w", err)
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
