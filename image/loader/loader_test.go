@@ -96,3 +96,26 @@ func TestTheScriptNeverSearches(t *testing.T) {
 		}
 	}
 }
+
+// GRUB breaks longer lines on an 80-column terminal, and whoever waits for a
+// line on the serial port would not find it.
+func TestWhatTheScriptSaysFitsInALine(t *testing.T) {
+	entries, err := scripts.ReadDir("script")
+	if err != nil {
+		t.Fatal(err)
+	}
+	longest := strings.NewReplacer("$1", "A", "$2", "lastresort", "$good", "A", "$wait", "999", "$part", "hd10,gpt4", "$label", "psyops-secret",
+		"$loader_version", "20261121-101500", "$loader_time", "2026-11-21 10:15:00 UTC")
+	for _, e := range entries {
+		text, err := scripts.ReadFile("script/" + e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			_, said, ok := strings.Cut(line, "echo \"")
+			if said, _, _ = strings.Cut(said, "\""); ok && len(longest.Replace(said)) > 79 {
+				t.Errorf("%s: %d columns: %s", e.Name(), len(longest.Replace(said)), said)
+			}
+		}
+	}
+}
