@@ -33,7 +33,7 @@ type Answer struct {
 }
 
 // unattended is how long a failure stands on the console before the machine
-// restarts by itself: long enough to press a key.
+// restarts by itself: long enough to press a key. panic= sets another time.
 const unattended = 10 * time.Second
 
 // maxBackOff is the longest pause between restarts of a machine that has no
@@ -45,7 +45,11 @@ const maxBackOff = 10 * time.Minute
 // "After GRUB": a trial ends by itself on the old side, a good side that broke
 // on the proven other one, and nothing restarts for ever without a pause.
 func AnswerTo(c Cmdline, state bootstate.State, tries bootstate.Tries, last bootstate.Fail) Answer {
-	a := Answer{Shell: c.Shell != ShellNever, Patience: unattended, Ending: Restart}
+	pause := unattended
+	if c.Panic > 0 {
+		pause = c.Panic
+	}
+	a := Answer{Shell: c.Shell != ShellNever, Patience: pause, Ending: Restart}
 	switch {
 	case c.Side == "" || c.Boot == bootstate.Manual:
 		a.Why = "this side was chosen by hand"
@@ -57,7 +61,7 @@ func AnswerTo(c Cmdline, state bootstate.State, tries bootstate.Tries, last boot
 	case c.Boot == bootstate.Good && state.Good == c.Side && state.Alt != "":
 		a.Blame, a.GiveUp, a.Why = true, true, "the loader takes "+string(state.Alt)+", which is proven"
 	case c.Boot == bootstate.Good:
-		a.Blame, a.Patience, a.Why = true, backOff(tries.Run), "there is no proven other side: this one is tried again"
+		a.Blame, a.Patience, a.Why = true, backOff(pause, tries.Run), "there is no proven other side: this one is tried again"
 	case c.Boot == bootstate.Fallback && last.Side == c.Side && last.Seq == state.Seq:
 		a.Blame, a.Ending, a.Patience, a.Why = true, Stay, c.Patience, "both sides have failed: this needs a person"
 	case c.Boot == bootstate.Fallback:
@@ -67,9 +71,9 @@ func AnswerTo(c Cmdline, state bootstate.State, tries bootstate.Tries, last boot
 	}
 	switch c.OnFail {
 	case OnFailReboot:
-		a.Ending, a.Patience = Restart, max(unattended, backOff(tries.Run))
+		a.Ending, a.Patience = Restart, backOff(pause, tries.Run)
 	case OnFailPowerOff:
-		a.Ending, a.Patience = PowerOff, unattended
+		a.Ending, a.Patience = PowerOff, pause
 	case OnFailShell:
 		a.Ending, a.Shell = Stay, true
 	}
@@ -77,8 +81,8 @@ func AnswerTo(c Cmdline, state bootstate.State, tries bootstate.Tries, last boot
 }
 
 // backOff grows with the number of boots since the last healthy one.
-func backOff(run int) time.Duration {
-	d := unattended
+func backOff(pause time.Duration, run int) time.Duration {
+	d := pause
 	for range max(0, run-1) {
 		d = min(6*d, maxBackOff)
 	}

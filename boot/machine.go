@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"psyopsOS/mounts"
+	"psyopsOS/netif"
 	"psyopsOS/release"
 )
 
@@ -15,7 +16,8 @@ const newRoot = "/newroot"
 // one is made in init's main; boottest.Machine is a complete fake.
 type Machine struct {
 	Storage mounts.System
-	Modules Modules      // the kernel's; loads kernel modules
+	Modules Modules // the kernel's; loads kernel modules
+	Links   netif.Links
 	Keys    release.Keys // the keys in the initramfs
 	Kernel  string       // uname -r
 	// Handover is mounts.Handover: it ends this program.

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strings"
 
 	"psyopsOS/layout"
 	"psyopsOS/mounts"
@@ -31,6 +32,9 @@ func (j *journey) mountSide(ctx context.Context, r *step.Reporter) error {
 	}
 	if m.Type == "ext4" {
 		m.Data = "noload"
+	}
+	if j.c.RootFlags != "" {
+		m.Data = strings.TrimLeft(m.Data+","+j.c.RootFlags, ",")
 	}
 	if err := j.m.Storage.Mount(m); err != nil {
 		return step.WithHint(err, "the volume may be damaged: choose %s in the GRUB menu", j.c.Side.Other())

@@ -7,6 +7,7 @@ import (
 	"psyopsOS/layout"
 	"psyopsOS/mounts"
 	"psyopsOS/release"
+	"psyopsOS/secret"
 	"psyopsOS/step"
 )
 
@@ -61,10 +62,13 @@ func (j *journey) fromSide() []step.Step {
 			step.Line{ // needs the modloop alone
 				{Name: "mount modloop", Do: j.mountModloop},
 				{Name: "load drivers", Optional: true, Do: j.loadDrivers},
+				{Name: "read psyops-secret", Optional: true, Do: j.readSecret},
+				{Name: "name network links", Optional: true, Do: j.nameLinks},
 			},
 		),
 		{Name: "let go of the boot disk", Do: j.releaseDisk},
 		{Name: "install modules", Do: j.installModules},
+		{Name: "install psyops-secret", Do: j.installSecret},
 		{Name: "install mount points", Do: j.installMountPoints},
 	}
 }
@@ -93,6 +97,8 @@ type journey struct {
 	squashfs string           // copy squashfs: the file to loop
 	modloop  string           // copy modloop: the file to loop
 	drivers  *Drivers         // load storage drivers
+	node     secret.Node      // read psyops-secret
+	wired    string           // name network links: the first wired one
 }
 
 // source is the path of a file on the mounted side.

@@ -13,6 +13,7 @@ import (
 	"psyopsOS/boot"
 	"psyopsOS/layout"
 	"psyopsOS/mounts"
+	"psyopsOS/netif"
 	"psyopsOS/release"
 	"psyopsOS/step"
 )
@@ -260,4 +261,81 @@ func TestStepsHaveNamesOfTheirOwn(t *testing.T) {
 	}
 	c, _ := boot.ParseCmdline("psyopsos=psyopsOS-A")
 	walk(boot.Steps(c, boot.Machine{}))
+}
+
+// mode is the file's mode below the new root, and its content.
+func (w *world) installed(name string) (string, os.FileMode) {
+	w.t.Helper()
+	path := filepath.Join(w.machine.Root, "newroot", name)
+	info, err := os.Stat(path)
+	if err != nil {
+		w.t.Error(err)
+		return "", 0
+	}
+	content, _ := os.ReadFile(path)
+	return string(content), info.Mode().Perm()
+}
+
+func TestTheNodeGetsItsNameAndItsLinksTheirs(t *testing.T) {
+	w := newWorld(t)
+	w.links.Links = []netif.Link{
+		{Index: 1, Name: "lo", Loopback: true, MAC: "00:00:00:00:00:00"},
+		{Index: 2, Name: "eth0", MAC: "02:00:00:00:00:02", Physical: true},
+		{Index: 3, Name: "eth1", MAC: "02:00:00:00:00:01", Physical: true},
+	}
+	if err := w.boot("psyopsos=psyopsOS-A"); err != nil {
+		t.Fatal(err)
+	}
+	if name, mode := w.installed("etc/hostname"); name != "demo\n" || mode != 0o644 {
+		t.Errorf("hostname is %q, %v", name, mode)
+	}
+	if env, _ := w.installed(layout.SecretEnv); !strings.HasPrefix(env, "PSYOPSOS_NODENAME=demo\n") {
+		t.Errorf("the env file is %q", env)
+	}
+	if _, mode := w.installed(layout.MountSecretParent); mode != 0o700 {
+		t.Errorf("the secrets' parent has mode %v", mode)
+	}
+	if links, _ := w.links.List(); links[2].Name != "psy0" {
+		t.Errorf("the links are %v", links)
+	}
+	if text, _ := w.installed("etc/network/interfaces"); !strings.Contains(text, "iface eth0 inet dhcp") {
+		t.Errorf("interfaces are %q, want DHCP on the first wired link", text)
+	}
+	if w.storage.Mounted(filepath.Join(w.machine.Root, "mnt/psyops-secret-volume")) {
+		t.Error("the volume stays mounted")
+	}
+}
+
+func TestANodeWithoutSecretsBootsUnconfigured(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*world)
+		told   string
+	}{
+		{"no volume", func(w *world) { w.storage.Unplug("vda2") }, "no volume labelled psyops-secret"},
+		{"a volume that cannot be mounted", func(w *world) {
+			fill := w.storage.OnMount
+			w.storage.OnMount = func(m mounts.Mount) error {
+				if m.Source == "/dev/vda2" {
+					return syscall.EUCLEAN
+				}
+				return fill(m)
+			}
+		}, syscall.EUCLEAN.Error()},
+		{"a name that a shell would obey", func(w *world) { w.volume["nodename"] = "$(reboot)" }, "nodename"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			c.change(w)
+			if err := w.boot("psyopsos=psyopsOS-A psyopsos.wait=0"); err != nil {
+				t.Fatal(err)
+			}
+			if name, _ := w.installed("etc/hostname"); name != layout.Unconfigured+"\n" {
+				t.Errorf("hostname is %q", name)
+			}
+			if !strings.Contains(w.warnings(), c.told) {
+				t.Errorf("warned of %q, want %q", w.warnings(), c.told)
+			}
+		})
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"psyopsOS/layout"
 	"psyopsOS/mounts"
 	"psyopsOS/mounts/mountstest"
+	"psyopsOS/netif/netiftest"
 	"psyopsOS/release"
 	"psyopsOS/step"
 )
@@ -29,6 +30,8 @@ type world struct {
 	t       *testing.T
 	storage *mountstest.Fake
 	modules *boottest.Modules
+	links   *netiftest.Links
+	volume  map[string]string // psyops-secret
 	machine boot.Machine
 	key     release.SecretKey
 	// side are the files of the side's volume; the test may change them.
@@ -47,16 +50,17 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, storage: mountstest.New(), modules: &boottest.Modules{}, key: secret}
+	w := &world{t: t, storage: mountstest.New(), modules: &boottest.Modules{}, links: &netiftest.Links{}, key: secret}
 	w.side = map[string]string{
 		layout.Squashfs: strings.Repeat("squashfs ", 1000), layout.Modloop: strings.Repeat("modloop ", 500),
 		layout.Kernel: "kernel", layout.Initramfs: "initramfs",
 	}
 	w.sign(release.OS, "x86_64")
+	w.volume = map[string]string{"nodename": "demo\n", "mactab": "psy0 02:00:00:00:00:01\n"}
 	w.plug("vda", "0aaa", "1aaa")
 	w.storage.OnMount = w.mount
 	w.machine = boot.Machine{
-		Storage: w.storage, Modules: w.modules, Keys: keys, Kernel: kernel, Root: t.TempDir(),
+		Storage: w.storage, Modules: w.modules, Links: w.links, Keys: keys, Kernel: kernel, Root: t.TempDir(),
 		Handover: func(p mounts.HandoverPlan) error { w.handed = append(w.handed, p); return nil },
 	}
 	w.write("lib/modules/"+kernel+"/modules.dep", "")
@@ -66,7 +70,7 @@ func newWorld(t *testing.T) *world {
 // plug adds a disk with both sides; the PARTUUIDs are of A and B.
 func (w *world) plug(disk, uuidA, uuidB string) {
 	w.storage.Plug(mounts.Device{Name: disk}, make([]byte, 4096))
-	for n, label := range map[string]layout.Label{"3": layout.SideA, "4": layout.SideB} {
+	for n, label := range map[string]layout.Label{"2": layout.Secret, "3": layout.SideA, "4": layout.SideB} {
 		d := mounts.Device{Name: disk + n, Disk: disk, Partition: int(n[0] - '0'), PartUUID: map[string]string{"3": uuidA, "4": uuidB}[n]}
 		w.storage.Plug(d, ext4(label))
 	}
@@ -117,7 +121,11 @@ func (w *world) mount(m mounts.Mount) error {
 	}
 	switch {
 	case strings.HasPrefix(m.Source, "/dev/vd"):
-		for name, content := range w.side {
+		files := w.side
+		if strings.HasSuffix(m.Source, "2") {
+			files = w.volume
+		}
+		for name, content := range files {
 			if err := os.WriteFile(filepath.Join(m.Target, name), []byte(content), 0o644); err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 
 	"psyopsOS/boot"
 	"psyopsOS/mounts"
+	"psyopsOS/netif"
 	"psyopsOS/release"
 	"psyopsOS/step"
 )
@@ -77,6 +78,7 @@ func (b *booting) realMachine(storage mounts.Linux) (boot.Machine, error) {
 	m := boot.Machine{
 		Storage:  storage,
 		Modules:  boot.LinuxModules{Root: "/"},
+		Links:    netif.Linux{Root: "/"},
 		Kernel:   unix.ByteSliceToString(name.Release[:]),
 		Handover: func(plan mounts.HandoverPlan) error { return mounts.Handover(storage, plan) },
 		Shell:    b.shellAsked,

@@ -14,7 +14,8 @@ import (
 // writePatience bounds a write to a line that a stray Ctrl-S has stopped.
 const writePatience = time.Second
 
-// OpenTerminal opens the console called name.
+// OpenTerminal opens the console called name, and drops what was typed there
+// before: it is no answer to what is shown from now on.
 func OpenTerminal(name string) (Terminal, error) {
 	// Without O_NONBLOCK opening waits for a modem's carrier, and neither
 	// a deadline nor an end of the waiting is possible.
@@ -22,7 +23,11 @@ func OpenTerminal(name string) (Terminal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &console{name: name, f: f}, nil
+	c := &console{name: name, f: f}
+	if err := c.settings(unix.TCSETSF, keyByKey); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return c, nil
 }
 
 type console struct {
@@ -42,9 +47,6 @@ func (c *console) Write(p []byte) (int, error) {
 // Key takes any key, Ctrl-C too. A NUL is a break or noise on a serial line,
 // and no key.
 func (c *console) Key(ctx context.Context) error {
-	if err := c.settings(unix.TCSETSF, keyByKey); err != nil {
-		return err
-	}
 	_ = c.f.SetReadDeadline(time.Time{})
 	stop := context.AfterFunc(ctx, func() { _ = c.f.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()

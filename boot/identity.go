@@ -1,0 +1,131 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"psyopsOS/layout"
+	"psyopsOS/mounts"
+	"psyopsOS/netif"
+	"psyopsOS/secret"
+	"psyopsOS/step"
+)
+
+// secretWait is how long a psyops-secret on another disk is waited for, once
+// all drivers are there. It passes beside the copy of the squashfs.
+const secretWait = 5 * time.Second
+
+// secretVolume is where the volume is mounted while it is read.
+const secretVolume = "/mnt/psyops-secret-volume"
+
+// readSecret learns who this node is. Whatever is wrong with the volume is
+// told, and the node is then an unconfigured one: a machine that can be
+// reached is better than one that cannot.
+func (j *journey) readSecret(ctx context.Context, r *step.Reporter) error {
+	j.node = secret.Unconfigured()
+	volume, err := j.findSecret(ctx, r)
+	if err != nil {
+		r.Warn(err)
+		return nil
+	}
+	m := mounts.Mount{Source: volume.Path(), Target: j.m.path(secretVolume), Type: volume.Type,
+		Flags: mounts.ReadOnly | mounts.NoDev | mounts.NoSUID | mounts.NoExec}
+	if m.Type == "ext4" {
+		m.Data = "noload"
+	}
+	err = mounts.With(j.m.Storage, m, func(root string) error {
+		var warnings []error
+		j.node, warnings = secret.Read(os.DirFS(root))
+		for _, w := range warnings {
+			r.Warn(w)
+		}
+		return nil
+	})
+	if err != nil {
+		r.Warn(step.WithHint(err, "the volume may be damaged: look with e2fsck -n, or write it anew with `tk node`"))
+	}
+	if missing := j.node.Missing(); err == nil && len(missing) > 0 {
+		r.Note("not on the volume: %s", strings.Join(missing, " "))
+	}
+	r.Fact("nodename", j.node.Name, "this node is %s, by psyops-secret on %s", j.node.Name, volume.Name)
+	if j.node.Toor {
+		r.Warn(step.WithHint(errors.New("the user toor may log in without a password, as root"), "remove %s from psyops-secret", secret.TestingEnv))
+	}
+	return nil
+}
+
+// findSecret takes the volume on the booted disk before one elsewhere.
+func (j *journey) findSecret(ctx context.Context, r *step.Reporter) (mounts.Volume, error) {
+	waiting, cancel := context.WithTimeoutCause(ctx, min(secretWait, j.c.Wait), errWaited)
+	defer cancel()
+	var found mounts.Volume
+	var duplicates []mounts.Volume
+	var none error
+	err := mounts.Await(waiting, j.m.Storage, func([]mounts.Uevent) {}, func() (bool, error) {
+		seen, err := mounts.FindLabels(j.m.Storage)
+		if err != nil {
+			return false, err
+		}
+		found, duplicates, none = mounts.Choose(seen, layout.Secret, j.side.PartUUID)
+		return none == nil, nil
+	})
+	if errors.Is(err, errWaited) {
+		return found, none
+	}
+	if len(duplicates) > 0 {
+		r.Warn(&mounts.DuplicateError{Label: layout.Secret, Chosen: found, Duplicates: duplicates})
+	}
+	return found, err
+}
+
+// nameLinks gives the network links the names of the node's mactab.
+func (j *journey) nameLinks(ctx context.Context, r *step.Reporter) error {
+	links, err := j.m.Links.List()
+	if err != nil {
+		return err
+	}
+	mactab, problems := netif.ParseMactab(j.node.Text(secret.Mactab))
+	plan, unmatched := netif.Plan(links, mactab)
+	for _, w := range append(problems, unmatched...) {
+		r.Warn(w)
+	}
+	for _, err := range netif.Apply(j.m.Links, plan) {
+		r.Warn(err)
+	}
+	for _, rename := range plan {
+		if !rename.Spare {
+			r.Note("%s is %s", rename.From, rename.To)
+		}
+	}
+	if links, err = j.m.Links.List(); err != nil {
+		return err
+	}
+	if wired, ok := netif.FirstWired(links); ok {
+		j.wired = wired.Name
+	}
+	return nil
+}
+
+// installSecret writes the node's files into the new root, and copies of the
+// whole volume into a tmpfs that only root can read, so that the paths in the
+// env file outlive the medium.
+func (j *journey) installSecret(ctx context.Context, r *step.Reporter) error {
+	parent := j.m.newPath(layout.MountSecretParent)
+	if err := errors.Join(os.MkdirAll(parent, 0o700), os.Chmod(parent, 0o700)); err != nil {
+		return err
+	}
+	err := j.m.Storage.Mount(mounts.Mount{Source: "psyops-secret", Target: j.m.newPath(layout.MountSecret), Type: "tmpfs",
+		Flags: mounts.NoDev | mounts.NoSUID, Data: fmt.Sprintf("size=%d,mode=0700", secret.TotalLimit+1<<20)})
+	if err != nil {
+		return err
+	}
+	files, warnings := j.node.Install(j.wired)
+	for _, w := range warnings {
+		r.Warn(w)
+	}
+	return secret.Install(j.m.newPath(), files)
+}
