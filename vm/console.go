@@ -196,13 +196,13 @@ func (f *Failure) Error() string { return fmt.Sprintf("the guest said %q", f.Tex
 
 // failed is the failure that the console shows now, and what to wait for
 // before asking again.
-func (c *Console) failed() (error, <-chan struct{}) {
+func (c *Console) failed() (<-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f := c.failure(); f != nil {
-		return &Failure{f.text}, c.news
+		return c.news, &Failure{f.text}
 	}
-	return nil, c.news
+	return c.news, nil
 }
 
 // Text is everything that the guest has said so far.

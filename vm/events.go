@@ -132,11 +132,11 @@ func (e *Events) wait(ctx context.Context, news <-chan struct{}) error {
 		var failed error
 		var consoleNews <-chan struct{}
 		if e.console != nil {
-			failed, consoleNews = e.console.failed()
+			consoleNews, failed = e.console.failed()
 		}
 		if failed != nil {
 			_ = wait(ctx, nil, lastWords)
-			failed, _ = e.console.failed()
+			_, failed = e.console.failed()
 			return failed
 		}
 		select {

@@ -34,7 +34,7 @@ func overlay(backing, format string, size int64) ([]byte, error) {
 	ext := binary.BigEndian.AppendUint32(nil, backingFormat)
 	ext = binary.BigEndian.AppendUint32(ext, uint32(len(format)))
 	ext = append(ext, format...)
-	ext = append(ext, make([]byte, 7-(len(format)+7)%8)...) // padding to 8 bytes
+	ext = append(ext, make([]byte, (8-len(format)%8)%8)...) // padding to 8 bytes
 	ext = append(ext, make([]byte, 8)...)                   // end of extensions
 
 	entries := (size + qcow2PerL1 - 1) / qcow2PerL1

@@ -17,6 +17,7 @@ func TestAnOverlayIsAnEmptyImageOverItsBackingFile(t *testing.T) {
 		{"a small disk", "/images/disk.img", "raw", 4 << 20, 1},
 		{"one byte more than an entry maps", "/images/disk.img", "raw", 512<<20 + 1, 2},
 		{"over qcow2", "/images/disk.qcow2", "qcow2", 3 << 30, 6},
+		{"a format that needs no padding", "/d", "luks-raw", 4096, 1},
 		{"the largest", "/d", "raw", 4 << 40, 8192},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,6 +121,18 @@ func TestAMachineRunsFromStartToPoweroff(t *testing.T) {
 		eventsFile: findDone + `{"time":2,"st`, varsFile: "variables", qemuFile: ""} {
 		if got, err := os.ReadFile(filepath.Join(v.Dir, file)); err != nil || string(got) != want {
 			t.Errorf("%s: got %q, %v, want %q", file, got, err, want)
+		}
+	}
+	if got, err := guestSize(filepath.Join(v.Dir, "root.qcow2"), "qcow2"); err != nil || got != int64(len("variables")) {
+		t.Errorf("overlay: got a disk of %d bytes, %v, want the image's size", got, err)
+	}
+}
+
+func TestAPortThatBreaksOffIsTheMachinesEnd(t *testing.T) {
+	other := errors.New("other")
+	for in, want := range map[error]error{io.EOF: ErrEnded, &os.PathError{Err: syscall.ECONNRESET}: ErrEnded, other: other, nil: nil} {
+		if got := ending(in); got != want {
+			t.Errorf("%v: got %v, want %v", in, got, want)
 		}
 	}
 }
