@@ -138,6 +138,18 @@ func TestCopyFileEndsWithTheWritersError(t *testing.T) {
 	}
 }
 
+func TestCopyFileWritesNothingAfterAFailure(t *testing.T) {
+	src, _ := randomFile(t, 8*mounts.CopyBytes)
+	writes := 0
+	dst := writerFunc(func([]byte) (int, error) {
+		writes++
+		return 0, syscall.ENOSPC
+	})
+	if _, err := mounts.CopyFile(t.Context(), dst, src, mounts.CopyOptions{}); !errors.Is(err, syscall.ENOSPC) || writes != 1 {
+		t.Errorf("got %v after %d writes, want 1", err, writes)
+	}
+}
+
 func TestCopyFileTurnsAWritersPanicIntoAnError(t *testing.T) {
 	src, _ := randomFile(t, 100)
 	var panicked *step.Panic

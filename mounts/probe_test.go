@@ -70,7 +70,7 @@ func TestProbeKnowsWhatTheRealToolsMake(t *testing.T) {
 		{"FAT without a label", 4 * mib, []string{"mkfs.fat -F 12 -i 7a09386b IMG"},
 			mounts.Filesystem{Type: "vfat", UUID: "7A09-386B", Size: 4 * mib}},
 		{"FAT32 labelled later, in a root directory of several clusters", 64 * mib, append([]string{"mkfs.fat -s 1 -F 32 -i 7a09386b IMG"},
-			append(manyFolders(40), "mlabel -i IMG ::LATER")...),
+			append(manyFolders(40), "mlabel -i IMG ::LATER", "printf 'NO NAME    ' | dd of=IMG bs=1 seek=71 conv=notrunc")...),
 			mounts.Filesystem{Type: "vfat", Label: "LATER", UUID: "7A09-386B", Size: 64 * mib}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
