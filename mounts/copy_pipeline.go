@@ -1,0 +1,103 @@
+package mounts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// A pipeline hands buffers from one reader to several sinks.
+type pipeline struct {
+	free     chan *buffer
+	sinks    []*sink
+	progress func(int64)
+	memory   []byte
+	done     int64 // bytes that are through all sinks
+}
+
+type buffer struct {
+	bytes []byte
+	full  int
+	users sync.WaitGroup // the sinks that still need it
+}
+
+// newPipeline takes its buffers from the kernel: they begin on a page, as
+// O_DIRECT wants, and go back at once when the copy is done.
+func newPipeline(sinks []io.Writer, progress func(int64)) (*pipeline, error) {
+	memory, err := unix.Mmap(-1, 0, copyBuffers*copyBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, err
+	}
+	p := &pipeline{free: make(chan *buffer, copyBuffers), memory: memory, progress: progress}
+	for i := range copyBuffers {
+		p.free <- &buffer{bytes: memory[i*copyBytes:][:copyBytes:copyBytes]}
+	}
+	for _, w := range sinks {
+		p.sinks = append(p.sinks, startSink(w))
+	}
+	return p, nil
+}
+
+// fill reads the source to its end.
+func (p *pipeline) fill(ctx context.Context, s source) error {
+	for offset := int64(0); offset < s.size; {
+		b := <-p.free
+		p.through(b)
+		if ctx.Err() != nil {
+			return fmt.Errorf("copy %s: %w", s.name, context.Cause(ctx))
+		}
+		if err := p.failed(); err != nil {
+			return err
+		}
+		n, err := s.read(b.bytes, offset)
+		if err != nil {
+			return err
+		}
+		offset += int64(n)
+		b.full = n
+		b.users.Add(len(p.sinks))
+		for _, sink := range p.sinks {
+			sink.work <- b
+		}
+		p.free <- b
+	}
+	return nil
+}
+
+// through waits until all sinks are done with a buffer's contents.
+func (p *pipeline) through(b *buffer) {
+	b.users.Wait()
+	if b.full == 0 || p.failed() != nil {
+		return
+	}
+	p.done += int64(b.full)
+	b.full = 0
+	if p.progress != nil {
+		p.progress(p.done)
+	}
+}
+
+func (p *pipeline) failed() error {
+	for _, s := range p.sinks {
+		if err := s.err.Load(); err != nil {
+			return *err
+		}
+	}
+	return nil
+}
+
+// close waits for the sinks and gives the buffers back.
+func (p *pipeline) close() error {
+	for range len(p.free) {
+		p.through(<-p.free)
+	}
+	for _, s := range p.sinks {
+		close(s.work)
+		<-s.ended
+	}
+	return errors.Join(p.failed(), unix.Munmap(p.memory))
+}
