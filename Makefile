@@ -1,0 +1,52 @@
+# psyopsOS: `make run` boots it in a virtual machine, `make test` proves it.
+GO     ?= go
+OUT    ?= artifacts
+TK      = $(OUT)/bin/tk
+COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
+RUN    ?= .
+
+.PHONY: run test check qemu-test bench size clean help deps test-deps $(TK)
+
+run: deps ## build everything, start the VM with its console in this terminal
+	$(TK) mkimage diskimg --out $(OUT)
+	$(TK) vm diskimg --out $(OUT)
+
+test: test-deps ## all tests: unit, fuzz seeds, scripts, VMs
+	( $(GO) test -json ./... ; echo exit $$? ; $(GO) test -json -p 1 -tags qemu -timeout 75m $(VMTESTS) ; echo exit $$? ) | $(OUT)/bin/testreport -runs=2
+
+VMTESTS = ./image/loader/ ./qemu-tests/
+
+qemu-test: test-deps ## VM tests alone; RUN=Regexp selects
+	( $(GO) test -json -p 1 -tags qemu -timeout 75m -count=1 -run '$(RUN)' $(VMTESTS) ; echo exit $$? ) | $(OUT)/bin/testreport -runs=1
+
+check: go ## gofmt, vet, staticcheck, unit tests with the race detector
+	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags qemu ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags qemu ./...
+	$(GO) test -race ./...
+
+bench: test-deps ## benchmarks: ratios against something run beside ours
+	$(GO) test -run '^$$' -bench . ./...
+
+size: go ## what PID 1 weighs
+	$(GO) test -count=1 -v -run Size ./init/
+
+clean: ## remove what was built (the package cache stays)
+	rm -rf $(OUT) test-logs
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+deps: $(TK)
+	@$(TK) check-deps --install
+
+test-deps: $(TK)
+	@$(TK) check-deps --install --tests
+
+$(TK): go
+	@$(GO) build -trimpath -ldflags '-X main.commit=$(COMMIT)' -o $(OUT)/bin/ ./cmd/...
+
+.PHONY: go
+go:
+	@command -v $(GO) >/dev/null || { echo "Go 1.26 or later is needed and was not found: see https://go.dev/doc/install"; exit 1; }

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"psyopsOS/step"
+)
+
+// A dependency is a program or file of the build machine that tk or its tests
+// call, with the Debian package that has it.
+type dependency struct {
+	program string   // looked up in PATH
+	files   []string // or: any of these exists
+	pkg     string
+	why     string
+	test    bool // only the tests need it
+}
+
+func dependencies() []dependency {
+	return []dependency{
+		{program: "qemu-system-x86_64", pkg: "qemu-system-x86", why: "runs virtual machines"},
+		{files: []string{"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_CODE.fd"},
+			pkg: "ovmf", why: "UEFI firmware of virtual machines"},
+		{program: "grub-mkimage", pkg: "grub-common", why: "makes the boot loader"},
+		{files: []string{"/usr/lib/grub/x86_64-efi/moddep.lst"}, pkg: "grub-efi-amd64-bin", why: "the boot loader's modules"},
+		{program: "mksquashfs", pkg: "squashfs-tools", why: "makes squashfs and modloop"},
+		{program: "mke2fs", pkg: "e2fsprogs", why: "makes the sides"},
+		{program: "mkfs.fat", pkg: "dosfstools", why: "makes the EFI system partitions"},
+		{program: "mcopy", pkg: "mtools", why: "fills the EFI system partitions"},
+		{program: "depmod", pkg: "kmod", why: "indexes kernel modules"},
+		{program: "zstd", pkg: "zstd", why: "compresses"},
+		{program: "ssh-keygen", pkg: "openssh-client", why: "logs in to nodes"},
+		{program: "minisign", pkg: "minisign", why: "checks signatures beside our own code"},
+		{program: "apt-get", pkg: "apt", why: "fetches the packages of testos"},
+		{program: "sgdisk", pkg: "gdisk", why: "judges our partition tables", test: true},
+		{program: "cpio", pkg: "cpio", why: "judges our initramfs", test: true},
+		{program: "xz", pkg: "xz-utils", why: "makes packages for tests", test: true},
+	}
+}
+
+func (d dependency) present() bool {
+	if d.program != "" {
+		_, err := exec.LookPath(d.program)
+		return err == nil
+	}
+	return slices.ContainsFunc(d.files, func(f string) bool { _, err := os.Stat(f); return err == nil })
+}
+
+func (d dependency) name() string {
+	if d.program != "" {
+		return d.program
+	}
+	return filepath.Base(d.files[0])
+}
+
+func checkDepsCommand() command {
+	return command{
+		name: "check-deps", args: "[--install] [--tests]",
+		short:   "look for the programs that tk calls, and install them on Debian",
+		example: "tk check-deps --install",
+		run:     checkDeps,
+	}
+}
+
+func checkDeps(ctx context.Context, e env, args []string) error {
+	flags := flag.NewFlagSet("check-deps", flag.ContinueOnError)
+	flags.SetOutput(e.stderr)
+	install := flags.Bool("install", false, "install what is missing, as root or through sudo")
+	tests := flags.Bool("tests", false, "also what only the tests need")
+	if err := flags.Parse(args); err != nil {
+		return flagError(err)
+	}
+	var missing []dependency
+	for _, d := range dependencies() {
+		if (*tests || !d.test) && !d.present() {
+			missing = append(missing, d)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	for _, d := range missing {
+		fmt.Fprintf(e.stderr, "missing: %-20s %-20s (%s)\n", d.name(), "package "+d.pkg, d.why)
+	}
+	line := installLine(missing)
+	if !*install {
+		return errMissing(missing, line)
+	}
+	sudo, may := mayInstall(ctx)
+	if !may {
+		return errMissing(missing, line)
+	}
+	return installPackages(ctx, e.stderr, sudo, missing)
+}
+
+// flagError turns the flag package's error into ours: asking for help is none.
+func flagError(err error) error {
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	return usageError{err}
+}
+
+func errMissing(missing []dependency, line string) error {
+	return step.WithHint(fmt.Errorf("%d programs are missing", len(missing)), "type: %s", line)
+}
+
+func packages(missing []dependency) []string {
+	var names []string
+	for _, d := range missing {
+		names = append(names, d.pkg)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func installLine(missing []dependency) string {
+	return "sudo apt-get update && sudo apt-get install --no-install-recommends " + strings.Join(packages(missing), " ")
+}
+
+// mayInstall says whether packages can be installed without asking for a
+// password, and with what before the command.
+func mayInstall(ctx context.Context) (sudo []string, may bool) {
+	if os.Geteuid() == 0 {
+		return nil, true
+	}
+	if exec.CommandContext(ctx, "sudo", "-n", "true").Run() == nil {
+		return []string{"sudo", "-n"}, true
+	}
+	return nil, false
+}
+
+func installPackages(ctx context.Context, w io.Writer, sudo []string, missing []dependency) error {
+	// A fresh machine has no package lists.
+	noninteractive := []string{"env", "DEBIAN_FRONTEND=noninteractive"}
+	for _, words := range [][]string{
+		{"apt-get", "update", "-qq"},
+		append([]string{"apt-get", "install", "-qq", "-y", "--no-install-recommends"}, packages(missing)...),
+	} {
+		words = slices.Concat(sudo, noninteractive, words)
+		fmt.Fprintf(w, "installing: %s\n", strings.Join(words, " "))
+		cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+		cmd.Stdout, cmd.Stderr = w, w
+		if err := cmd.Run(); err != nil {
+			return step.WithHint(fmt.Errorf("%s: %w", strings.Join(words, " "), err), "type: %s", installLine(missing))
+		}
+	}
+	for _, d := range missing {
+		if !d.present() {
+			return fmt.Errorf("%s is still missing after package %s was installed", d.name(), d.pkg)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,338 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"psyopsOS/bootstate"
+	"psyopsOS/image"
+	"psyopsOS/image/debian"
+	"psyopsOS/image/disk"
+	"psyopsOS/image/loader"
+	"psyopsOS/image/stage"
+	"psyopsOS/image/testos"
+	"psyopsOS/image/tree"
+	"psyopsOS/layout"
+	"psyopsOS/node"
+	"psyopsOS/release"
+)
+
+// The stages of a build, and the files of theirs that others read.
+const (
+	initStage     = "init"
+	commandsStage = "commands"
+	kernelStage   = "kernel"
+	squashStage   = "squashfs"
+	initrdStage   = "initramfs"
+	ostarStage    = "ostar"
+	efisysStage   = "efisystar"
+	sectarStage   = "sectar"
+	diskStage     = "diskimg"
+
+	diskImageName = "psyopsOS.img"
+	commandsName  = "commands.cpio"
+	sectarName    = "psyops-secret.tar"
+	userlandName  = "testos 1"
+)
+
+// A project is one build: what goes in, and where it comes out.
+type project struct {
+	root     string // the source of psyopsOS
+	out      string
+	source   source
+	kernel   string // "cloud", "generic" or a folder
+	secrets  string // a node's folder; empty for the demo node
+	sizes    map[layout.Label]int64
+	key      keyPair
+	packages debian.Apt
+}
+
+// graph is the build as stages.
+func (p project) graph() (*stage.Graph, error) {
+	return stage.New(filepath.Join(p.out, "stages"), 0,
+		p.initBinary(), p.commands(), p.kernelAndModules(), p.squashfs(), p.initramfs(),
+		p.ostar(), p.efisystar(), p.sectar(), p.diskimg())
+}
+
+// initSources are the folders whose code is in PID 1.
+func initSources() []string {
+	return []string{"init", "boot", "bootstate", "layout", "mounts", "netif", "release", "secret", "step", "upgrade"}
+}
+
+// goFiles are the sources below dir, without tests.
+func goFiles(dir string) []stage.Input {
+	var inputs []stage.Input
+	// A folder that cannot be read has no sources; go build will say so.
+	_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "testdata" || strings.HasSuffix(d.Name(), "test")):
+			return fs.SkipDir
+		case filepath.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go"):
+			inputs = append(inputs, stage.File(name))
+		}
+		return nil
+	})
+	return inputs
+}
+
+func (p project) commit() string {
+	if p.source.Dirty {
+		return p.source.Revision + "-dirty"
+	}
+	return p.source.Revision
+}
+
+func (p project) initBinary() stage.Stage {
+	inputs := []stage.Input{stage.Tool("go"), stage.File(p.path("go.mod")), stage.File(p.path("go.sum")), stage.Value("commit", p.commit())}
+	for _, dir := range initSources() {
+		inputs = append(inputs, goFiles(p.path(dir))...)
+	}
+	return stage.Stage{Name: initStage, Recipe: "1", Inputs: inputs, Run: func(ctx context.Context, w *stage.Work) error {
+		return image.BuildInit(ctx, p.root, p.commit(), filepath.Join(w.Dir, "init"))
+	}}
+}
+
+func (p project) commands() stage.Stage {
+	return stage.Stage{Name: commandsStage, Recipe: "1",
+		Inputs: []stage.Input{stage.Tool("go"), stage.Folder(p.path(image.CommandsDir))},
+		Run: func(ctx context.Context, w *stage.Work) error {
+			return image.UrootCommands(ctx, p.root, filepath.Join(w.Dir, commandsName))
+		}}
+}
+
+func (p project) kernelAndModules() stage.Stage {
+	s := stage.Stage{Name: kernelStage, Recipe: "1", Inputs: []stage.Input{stage.Tool("depmod"), stage.Tool("mksquashfs")}}
+	meta, packaged := map[string]string{"cloud": "linux-image-cloud-amd64", "generic": "linux-image-amd64"}[p.kernel]
+	if packaged {
+		s.Inputs = append(s.Inputs, stage.Func("kernel package", func(ctx context.Context) (string, error) {
+			pkg, err := p.packages.Kernel(ctx, meta)
+			return pkg.String(), err
+		}))
+	} else {
+		s.Inputs = append(s.Inputs, stage.Folder(p.kernel))
+	}
+	s.Run = func(ctx context.Context, w *stage.Work) error {
+		files, done, err := p.kernelFiles(ctx, w, meta)
+		if err != nil {
+			return err
+		}
+		defer done()
+		k, err := image.ReadKernel(ctx, files)
+		if err != nil {
+			return err
+		}
+		w.Note("kernel %s", k.Version)
+		if err := k.Write(w.Dir); err != nil {
+			return err
+		}
+		return image.Modloop(ctx, k, image.ModloopOptions{Time: time.Unix(0, 0), Out: filepath.Join(w.Dir, layout.Modloop)})
+	}
+	return s
+}
+
+// kernelFiles are the kernel's package or folder as a tree, whose contents
+// stay until done is called.
+func (p project) kernelFiles(ctx context.Context, w *stage.Work, meta string) (_ *tree.Tree, done func(), err error) {
+	if meta == "" {
+		t, err := tree.FromFS(os.DirFS(p.kernel), tree.PlainModes)
+		return t, func() {}, err
+	}
+	pkg, err := p.packages.Kernel(ctx, meta)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := p.packages.Fetch(ctx, w.Reporter, pkg)
+	if err != nil {
+		return nil, nil, err
+	}
+	spool, err := os.CreateTemp("", "psyopsOS-kernel-")
+	if err != nil {
+		return nil, nil, err
+	}
+	done = func() { spool.Close(); os.Remove(spool.Name()) }
+	t, err := debian.Unpack(files[0], spool)
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return t, done, nil
+}
+
+// keys are what initramfs and image trust.
+func (p project) keys() map[string][]byte {
+	return map[string][]byte{filepath.Base(p.key.file): p.key.public.Text()}
+}
+
+func (p project) squashfs() stage.Stage {
+	request := testos.Request(testos.Node)
+	return stage.Stage{Name: squashStage, Recipe: "1" + testos.Recipe,
+		Inputs: []stage.Input{
+			stage.Tool("mksquashfs"), stage.From(initStage), stage.File(p.key.file), stage.Value("version", p.source.version()),
+			stage.Folder(p.path("image/testos/overlay")),
+			stage.Func("packages", func(ctx context.Context) (string, error) {
+				packages, err := p.packages.Resolve(ctx, request)
+				return fmt.Sprint(packages), err
+			}),
+		},
+		Run: func(ctx context.Context, w *stage.Work) error {
+			packages, err := p.packages.Resolve(ctx, request)
+			if err != nil {
+				return err
+			}
+			files, err := p.packages.Fetch(ctx, w.Reporter, packages...)
+			if err != nil {
+				return err
+			}
+			userland, err := testos.Build(packages, files)
+			if err != nil {
+				return err
+			}
+			iso, err := p.source.isoJSON()
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(w.Dir, layout.UserlandVersion), []byte(testos.Version+"\n"), 0o644); err != nil {
+				return err
+			}
+			return image.Squashfs(ctx, image.SquashfsOptions{Userland: userland, IsoJSON: iso,
+				PublicKey: p.key.public.Text(), Keys: p.keys(), Upgrade: w.Path(initStage, "init"),
+				Time: p.source.Time, Out: filepath.Join(w.Dir, layout.Squashfs)})
+		}}
+}
+
+func (p project) initramfs() stage.Stage {
+	list := p.path("u-root-config/modules")
+	return stage.Stage{Name: initrdStage, Recipe: "1",
+		Inputs: []stage.Input{stage.Tool("depmod"), stage.From(initStage), stage.From(commandsStage), stage.From(kernelStage, image.ModulesArchive),
+			stage.File(list), stage.File(p.key.file)},
+		Run: func(ctx context.Context, w *stage.Work) error {
+			text, err := os.ReadFile(list)
+			if err != nil {
+				return err
+			}
+			names, err := image.ParseModuleList(text)
+			if err != nil {
+				return fmt.Errorf("%s: %w", list, err)
+			}
+			k, err := image.OpenKernel(w.Path(kernelStage))
+			if err != nil {
+				return err
+			}
+			modules, absent, err := image.InitramfsModules(ctx, k, names)
+			if err != nil {
+				return err
+			}
+			if len(absent) > 0 {
+				w.Note("kernel %s has no %v", k.Version, absent)
+			}
+			return image.Initramfs(ctx, image.InitramfsOptions{Init: w.Path(initStage, "init"), PublicKey: p.key.public.Text(), Keys: p.keys(),
+				Modules: modules.FS(), Commands: w.Path(commandsStage, commandsName), Out: filepath.Join(w.Dir, layout.Initramfs)})
+		}}
+}
+
+func (p project) ostar() stage.Stage {
+	return stage.Stage{Name: ostarStage, Recipe: "1",
+		Inputs: []stage.Input{stage.From(kernelStage, layout.Kernel, layout.KernelVersion, layout.SystemMap, layout.KernelConfig, layout.Modloop),
+			stage.From(initrdStage), stage.From(squashStage), stage.Value("version", p.source.version()), stage.File(p.key.file)},
+		Run: func(ctx context.Context, w *stage.Work) error {
+			members := map[string]string{layout.Initramfs: w.Path(initrdStage, layout.Initramfs)}
+			for _, name := range []string{layout.Kernel, layout.KernelVersion, layout.SystemMap, layout.KernelConfig, layout.Modloop} {
+				members[name] = w.Path(kernelStage, name)
+			}
+			for _, name := range []string{layout.Squashfs, layout.UserlandVersion} {
+				members[name] = w.Path(squashStage, name)
+			}
+			version, err := os.ReadFile(members[layout.KernelVersion])
+			if err != nil {
+				return err
+			}
+			_, err = image.OSTar(ctx, image.OSTarOptions{Members: members, Version: p.source.version(), Architecture: "x86_64",
+				Kernel: string(bytes.TrimSpace(version)), Userland: userlandName, Key: p.key.secret, Now: time.Now(), Dir: w.Dir}, w.Progress)
+			return err
+		}}
+}
+
+func (p project) efisystar() stage.Stage {
+	programs := image.EFIPrograms(os.DirFS("/"), "/")
+	inputs := []stage.Input{stage.Tool("grub-mkimage"), stage.Folder(p.path("image/loader/script")), stage.File(filepath.Join(loader.DefaultModules, "moddep.lst")),
+		stage.Value("version", p.source.version()), stage.File(p.key.file)}
+	for _, program := range programs {
+		inputs = append(inputs, stage.File(program.Source))
+	}
+	return stage.Stage{Name: efisysStage, Recipe: "1", Inputs: inputs, Run: func(ctx context.Context, w *stage.Work) error {
+		grub, err := loader.Build(ctx, loader.Options{Version: p.source.version(), Time: p.source.Time})
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(w.Dir, filepath.Base(layout.Loader)), grub, 0o644); err != nil {
+			return err
+		}
+		_, err = image.EFISysTar(ctx, image.EFISysTarOptions{Files: []disk.File{{Path: layout.Loader, Data: grub}}, Programs: programs,
+			Version: p.source.version(), Key: p.key.secret, Now: time.Now(), Dir: w.Dir}, w.Progress)
+		return err
+	}}
+}
+
+func (p project) sectar() stage.Stage {
+	dir := p.secrets
+	if dir == "" {
+		dir = filepath.Join(p.out, "demo-node")
+	}
+	return stage.Stage{Name: sectarStage, Recipe: "1", Inputs: []stage.Input{stage.Folder(dir)},
+		Run: func(ctx context.Context, w *stage.Work) error {
+			return image.SecTar(ctx, dir, filepath.Join(w.Dir, sectarName), time.Unix(0, 0))
+		}}
+}
+
+func (p project) diskimg() stage.Stage {
+	return stage.Stage{Name: diskStage, Recipe: "1",
+		Inputs: []stage.Input{stage.Tool("mke2fs"), stage.Tool("mkfs.fat"), stage.Tool("mcopy"), stage.From(ostarStage), stage.From(efisysStage), stage.From(sectarStage),
+			stage.Value("version", p.source.version()), stage.Value("sizes", fmt.Sprint(p.sizes))},
+		Run: func(ctx context.Context, w *stage.Work) error {
+			grub, err := os.ReadFile(w.Path(efisysStage, filepath.Base(layout.Loader)))
+			if err != nil {
+				return err
+			}
+			extra, err := image.ProgramFiles(image.EFIPrograms(os.DirFS("/"), "/"))
+			if err != nil {
+				return err
+			}
+			state, tries := bootstate.Initial(p.source.version(), p.source.Time)
+			first, second, err := loader.Disk{Loader: grub, State: state, Tries: tries,
+				Menu: bootstate.Menu{Timeout: bootstate.DefaultTimeout}, Programs: extra}.Files()
+			if err != nil {
+				return err
+			}
+			secrets, err := image.ReadSecTar(w.Path(sectarStage, sectarName))
+			if err != nil {
+				return err
+			}
+			keys, err := image.InitramfsKeys(w.Path(initrdStage, layout.Initramfs))
+			if err != nil {
+				return err
+			}
+			tar := w.Path(ostarStage, release.Name{Kind: release.OS, Platform: "x86_64", Version: p.source.version()}.String())
+			return image.DiskImage(ctx, image.DiskImageOptions{OSTar: tar, Keys: keys, ESP1: first, ESP2: second, Secrets: secrets,
+				Sizes: p.sizes, Scratch: p.out, Out: filepath.Join(w.Dir, diskImageName)}, w.Progress)
+		}}
+}
+
+func (p project) path(elem ...string) string {
+	return filepath.Join(append([]string{p.root}, elem...)...)
+}
+
+// makeDemo makes the demo node's secrets where no node was named.
+func (p project) makeDemo(random interface{ Read([]byte) (int, error) }) error {
+	if p.secrets != "" {
+		return nil
+	}
+	return node.Demo(filepath.Join(p.out, "demo-node"), random)
+}
