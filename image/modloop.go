@@ -23,12 +23,9 @@ type ModloopOptions struct {
 	Filter   ModuleFilter
 	Firmware *tree.Tree // for modules/firmware; nil for none
 	Time     time.Time  // of all files
-	Level    int        // of zstd; 0: modloopLevel
+	Level    int        // of zstd; 0: zstdLevel
 	Out      string
 }
-
-// modloopLevel: see docs; measured on the generic kernel.
-const modloopLevel = 15
 
 // Modloop writes the squashfs with all modules and the firmware, laid out as
 // Alpine's modloop service wants it (FORMATS.md, section 9).
@@ -37,11 +34,7 @@ func Modloop(ctx context.Context, k Kernel, o ModloopOptions) error {
 	if err != nil {
 		return fmt.Errorf("modloop: %w", err)
 	}
-	level := o.Level
-	if level == 0 {
-		level = modloopLevel
-	}
-	return writeSquashfs(ctx, t, o.Time, level, o.Out)
+	return writeSquashfs(ctx, t, o.Time, o.Level, o.Out)
 }
 
 func (o ModloopOptions) tree(ctx context.Context, k Kernel) (*tree.Tree, error) {
