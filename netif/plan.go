@@ -147,7 +147,9 @@ func order(have []Link, names map[int]string) []Rename {
 		delete(inUse, r.From)
 		inUse[r.To] = true
 	}
-	for len(pending) > 0 {
+	// A link moves twice at most: PID 1 must end even where two links have one
+	// name, which the kernel does not allow.
+	for len(pending) > 0 && len(plan) < 2*len(have) {
 		i := slices.IndexFunc(pending, func(r Rename) bool { return !inUse[r.To] })
 		if i >= 0 {
 			do(pending[i])
