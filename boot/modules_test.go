@@ -127,6 +127,26 @@ func TestColdplugGoesOnAsLongAsDriversShowDevices(t *testing.T) {
 	}
 }
 
+func TestColdplugLooksAgainOnlyWhereSomethingWasNew(t *testing.T) {
+	kernel := &counting{Modules: boottest.Modules{Devices: []string{"virtio:d00000002v00001AF4"}}}
+	d := drivers(t, kernel, "")
+	d.Coldplug(t.Context())
+	d.Coldplug(t.Context())
+	if kernel.asked != 3 {
+		t.Errorf("asked %d times for devices, want twice and once", kernel.asked)
+	}
+}
+
+type counting struct {
+	boottest.Modules
+	asked int
+}
+
+func (c *counting) Modaliases() ([]string, error) {
+	c.asked++
+	return c.Modules.Modaliases()
+}
+
 func TestColdplugEndsWhereDevicesNeverDo(t *testing.T) {
 	kernel := &multiplying{}
 	drivers(t, kernel, "").Coldplug(t.Context())
