@@ -107,6 +107,16 @@ func runsOnATerminal(t *testing.T, bin string) {
 	})
 }
 
+// The module's own tests are not among those of `go test ./...` here.
+func TestOurOwnCommandsPassTheirTests(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "test", "./...")
+	cmd.Dir = filepath.Join("..", CommandsDir)
+	cmd.Env = append(os.Environ(), goEnvironment()...)
+	if output, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(output, []byte("ok")) {
+		t.Errorf("go test: %v\n%s", err, output)
+	}
+}
+
 func TestCommandsOfAModuleWithoutToolsAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, CommandsDir), 0o755); err != nil {

@@ -62,9 +62,9 @@ tool (
 	github.com/u-root/u-root/cmds/core/uname // which kernel
 	github.com/u-root/u-root/cmds/core/wc // count
 	github.com/u-root/u-root/cmds/core/xargs // for lists of files
-	github.com/u-root/u-root/cmds/exp/ed // the editor, for any terminal
 	github.com/u-root/u-root/cmds/exp/modprobe // load a module and what it needs
 	github.com/u-root/u-root/cmds/exp/partprobe // read a partition table again
+	psyopsOS/u-root-config/commands/ed // the editor, for any terminal
 	psyopsOS/u-root-config/commands/poweroff // sync and switch off
 	psyopsOS/u-root-config/commands/reboot // sync and restart
 	psyopsOS/u-root-config/commands/sh // the command line
