@@ -49,7 +49,7 @@ func suggestions() []suggestion {
 		{"find", []Command{
 			{"blkid", "the volumes and labels: is it there?"},
 			{"lsmod", "is its driver there? else: modprobe NAME"},
-			{"dmesg | grep -i 'usb|nvme|ata|vd'", "what the kernel saw of the disks"},
+			{"dmesg | grep -i 'usb|nvme|scsi'", "what the kernel saw of the disks"},
 		}},
 		{"verify manifest check", []Command{
 			{"ls -l /mnt/psyopsOS/*", "is a file missing, or cut short?"},
