@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -113,9 +115,26 @@ func (j *journey) installModules(ctx context.Context, r *step.Reporter) error {
 		return err
 	}
 	err := os.Symlink(layout.ModloopDir+"/modules", modules)
+	if options := modprobeOptions(j.c); options != "" {
+		file := j.m.newPath("/etc/modprobe.d/kernel-command-line.conf")
+		err = errors.Join(err, os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(options), 0o644))
+	}
 	// An image may bring firmware of its own: then it stays.
 	if removed := os.Remove(firmware); removed == nil || errors.Is(removed, os.ErrNotExist) {
 		err = errors.Join(err, os.Symlink("/lib/modules/firmware", firmware))
 	}
 	return err
+}
+
+// modprobeOptions tells the running system's modprobe what the command line
+// says about modules: it loads some again when OpenRC looks at the hardware.
+func modprobeOptions(c Cmdline) string {
+	var b strings.Builder
+	for _, name := range c.Blacklist {
+		fmt.Fprintf(&b, "blacklist %s\n", moduleName(name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Parameters)) {
+		fmt.Fprintf(&b, "options %s %s\n", name, c.Parameters[name])
+	}
+	return b.String()
 }

@@ -306,6 +306,17 @@ func TestTheNodeGetsItsNameAndItsLinksTheirs(t *testing.T) {
 	}
 }
 
+func TestTheRunningSystemsModprobeKnowsTheCommandLine(t *testing.T) {
+	w := newWorld(t)
+	if err := w.boot("psyopsos=psyopsOS-A blacklist=evdev,snd-pcsp dummy.numdummies=3"); err != nil {
+		t.Fatal(err)
+	}
+	want := "blacklist evdev\nblacklist snd_pcsp\noptions dummy numdummies=3\n"
+	if got, _ := w.installed("etc/modprobe.d/kernel-command-line.conf"); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestANodeWithoutSecretsBootsUnconfigured(t *testing.T) {
 	for _, c := range []struct {
 		name   string

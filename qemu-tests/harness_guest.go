@@ -1,9 +1,13 @@
 package qemutests
 
 import (
+	"bufio"
 	"context"
+	"fmt"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"psyopsOS/step"
 	"psyopsOS/vm"
@@ -163,4 +167,37 @@ func (g *Guest) Ends(reason string) {
 	if got != reason {
 		g.t.Errorf("the machine ended by %s, want %s", got, reason)
 	}
+}
+
+// Sleeps lets the guest go on by itself for so many seconds.
+func (g *Guest) Sleeps(seconds int) {
+	g.t.Helper()
+	select {
+	case <-time.After(time.Duration(seconds) * time.Second):
+	case <-g.ctx.Done():
+		g.t.Fatal(context.Cause(g.ctx))
+	}
+}
+
+// AnswersSSH waits until an ssh server greets at a port of 127.0.0.1.
+func (g *Guest) AnswersSSH(port int) {
+	g.t.Helper()
+	for {
+		if greeting, err := greetingAt(g.ctx, port); strings.HasPrefix(greeting, "SSH-2.0") {
+			return
+		} else if g.ctx.Err() != nil {
+			g.t.Fatalf("no ssh server answers: %v, %q", err, greeting)
+		}
+		g.Sleeps(1)
+	}
+}
+
+func greetingAt(ctx context.Context, port int) (string, error) {
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	return bufio.NewReader(conn).ReadString('\n')
 }

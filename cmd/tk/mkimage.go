@@ -37,8 +37,9 @@ func mkimage(ctx context.Context, e env, args []string) error {
 	asJSON := flags.Bool("json", false, "tell events as lines of JSON")
 	verbose := flags.Bool("verbose", false, "tell every event")
 	flags.StringVar(&p.out, "out", "artifacts", "the folder for everything that is built")
-	flags.StringVar(&p.kernel, "kernel", "cloud", "cloud or generic (Debian's), or a folder with lib/modules and a kernel")
+	flags.StringVar(&p.kernel, "kernel", defaultKernel, "cloud or generic (Debian's), or a folder with lib/modules and a kernel")
 	flags.StringVar(&p.secrets, "node-secrets", "", "a folder with a node's secrets; without it the demo node's are made")
+	flags.StringVar(&p.append, "append", "", "more words for the kernel, in the boot loader's settings")
 	userland := flags.String("userland", "testos", "the root file system: testos")
 	flags.Func("size", "a volume's size as `LABEL=MiB`, e.g. psyopsOS-A=512", p.setSize)
 	targets, err := parseMixed(flags, args)
@@ -63,7 +64,7 @@ func mkimage(ctx context.Context, e env, args []string) error {
 		fmt.Fprintln(e.stdout, strings.Join(graph.Names(), "\n"))
 		return nil
 	case *why != "":
-		reasons, err := graph.Why(ctx, *why)
+		reasons, err := graph.Why(ctx, p.named(*why))
 		if err == nil {
 			fmt.Fprintln(e.stdout, reasons)
 		}
@@ -72,12 +73,15 @@ func mkimage(ctx context.Context, e env, args []string) error {
 	if len(targets) == 0 {
 		targets = []string{diskStage}
 	}
+	for i := range targets {
+		targets[i] = p.named(targets[i])
+	}
 	start := time.Now()
 	runner := &step.Runner{Sink: buildSink(e.stderr, *asJSON, *verbose), Now: func() time.Duration { return time.Since(start) }}
 	if _, err := graph.Build(ctx, runner, targets...); err != nil {
 		return err
 	}
-	return p.publish(graph.Path(diskStage, diskImageName))
+	return p.publish(graph.Path(p.named(diskStage), imageName(p.kernel)))
 }
 
 // parseMixed parses flags wherever they stand, and gives the other words.
@@ -150,7 +154,7 @@ func findRoot() (string, error) {
 
 // publish gives the disk image its place at the top of the output folder.
 func (p project) publish(image string) error {
-	link := filepath.Join(p.out, diskImageName)
+	link := filepath.Join(p.out, filepath.Base(image))
 	target, err := filepath.Rel(p.out, image)
 	if err != nil {
 		return err

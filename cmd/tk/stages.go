@@ -35,10 +35,9 @@ const (
 	sectarStage   = "sectar"
 	diskStage     = "diskimg"
 
-	diskImageName = "psyopsOS.img"
-	commandsName  = "commands.cpio"
-	sectarName    = "psyops-secret.tar"
-	userlandName  = "testos 1"
+	commandsName = "commands.cpio"
+	sectarName   = "psyops-secret.tar"
+	userlandName = "testos 1"
 )
 
 // A project is one build: what goes in, and where it comes out.
@@ -49,6 +48,7 @@ type project struct {
 	kernel   string // "cloud", "generic" or a folder
 	secrets  string // a node's folder; empty for the demo node
 	sizes    map[layout.Label]int64
+	append   string // words for the kernel, in the menu's settings
 	key      keyPair
 	packages debian.Apt
 }
@@ -59,6 +59,29 @@ func (p project) graph() (*stage.Graph, error) {
 		p.initBinary(), p.commands(), p.kernelAndModules(), p.squashfs(), p.initramfs(),
 		p.ostar(), p.efisystar(), p.sectar(), p.diskimg())
 }
+
+// named is a stage's name. The stages that depend on the kernel have one for
+// each kernel, so that trying another one does not throw the first away.
+func (p project) named(stage string) string {
+	switch stage {
+	case kernelStage, initrdStage, ostarStage, diskStage:
+		if p.kernel != defaultKernel {
+			return stage + "-" + filepath.Base(p.kernel)
+		}
+	}
+	return stage
+}
+
+// imageName is the disk image's, of a kernel.
+func imageName(kernel string) string {
+	if kernel == defaultKernel {
+		return "psyopsOS.img"
+	}
+	return "psyopsOS-" + filepath.Base(kernel) + ".img"
+}
+
+// defaultKernel is Debian's for virtual machines: a third of the size.
+const defaultKernel = "cloud"
 
 // initSources are the folders whose code is in PID 1.
 func initSources() []string {
@@ -109,7 +132,7 @@ func (p project) commands() stage.Stage {
 }
 
 func (p project) kernelAndModules() stage.Stage {
-	s := stage.Stage{Name: kernelStage, Recipe: "1", Inputs: []stage.Input{stage.Tool("depmod"), stage.Tool("mksquashfs")}}
+	s := stage.Stage{Name: p.named(kernelStage), Recipe: "1", Inputs: []stage.Input{stage.Tool("depmod"), stage.Tool("mksquashfs")}}
 	meta, packaged := map[string]string{"cloud": "linux-image-cloud-amd64", "generic": "linux-image-amd64"}[p.kernel]
 	if packaged {
 		s.Inputs = append(s.Inputs, stage.Func("kernel package", func(ctx context.Context) (string, error) {
@@ -210,8 +233,8 @@ func (p project) squashfs() stage.Stage {
 
 func (p project) initramfs() stage.Stage {
 	list := p.path("u-root-config/modules")
-	return stage.Stage{Name: initrdStage, Recipe: "1",
-		Inputs: []stage.Input{stage.Tool("depmod"), stage.From(initStage), stage.From(commandsStage), stage.From(kernelStage, image.ModulesArchive),
+	return stage.Stage{Name: p.named(initrdStage), Recipe: "1",
+		Inputs: []stage.Input{stage.Tool("depmod"), stage.From(initStage), stage.From(commandsStage), stage.From(p.named(kernelStage), image.ModulesArchive),
 			stage.File(list), stage.File(p.key.file)},
 		Run: func(ctx context.Context, w *stage.Work) error {
 			text, err := os.ReadFile(list)
@@ -222,7 +245,7 @@ func (p project) initramfs() stage.Stage {
 			if err != nil {
 				return fmt.Errorf("%s: %w", list, err)
 			}
-			k, err := image.OpenKernel(w.Path(kernelStage))
+			k, err := image.OpenKernel(w.Path(p.named(kernelStage)))
 			if err != nil {
 				return err
 			}
@@ -239,13 +262,13 @@ func (p project) initramfs() stage.Stage {
 }
 
 func (p project) ostar() stage.Stage {
-	return stage.Stage{Name: ostarStage, Recipe: "1",
-		Inputs: []stage.Input{stage.From(kernelStage, layout.Kernel, layout.KernelVersion, layout.SystemMap, layout.KernelConfig, layout.Modloop),
-			stage.From(initrdStage), stage.From(squashStage), stage.Value("version", p.source.version()), stage.File(p.key.file)},
+	return stage.Stage{Name: p.named(ostarStage), Recipe: "1",
+		Inputs: []stage.Input{stage.From(p.named(kernelStage), layout.Kernel, layout.KernelVersion, layout.SystemMap, layout.KernelConfig, layout.Modloop),
+			stage.From(p.named(initrdStage)), stage.From(squashStage), stage.Value("version", p.source.version()), stage.File(p.key.file)},
 		Run: func(ctx context.Context, w *stage.Work) error {
-			members := map[string]string{layout.Initramfs: w.Path(initrdStage, layout.Initramfs)}
+			members := map[string]string{layout.Initramfs: w.Path(p.named(initrdStage), layout.Initramfs)}
 			for _, name := range []string{layout.Kernel, layout.KernelVersion, layout.SystemMap, layout.KernelConfig, layout.Modloop} {
-				members[name] = w.Path(kernelStage, name)
+				members[name] = w.Path(p.named(kernelStage), name)
 			}
 			for _, name := range []string{layout.Squashfs, layout.UserlandVersion} {
 				members[name] = w.Path(squashStage, name)
@@ -293,9 +316,9 @@ func (p project) sectar() stage.Stage {
 }
 
 func (p project) diskimg() stage.Stage {
-	return stage.Stage{Name: diskStage, Recipe: "1",
-		Inputs: []stage.Input{stage.Tool("mke2fs"), stage.Tool("mkfs.fat"), stage.Tool("mcopy"), stage.From(ostarStage), stage.From(efisysStage), stage.From(sectarStage),
-			stage.Value("version", p.source.version()), stage.Value("sizes", fmt.Sprint(p.sizes))},
+	return stage.Stage{Name: p.named(diskStage), Recipe: "1",
+		Inputs: []stage.Input{stage.Tool("mke2fs"), stage.Tool("mkfs.fat"), stage.Tool("mcopy"), stage.From(p.named(ostarStage)), stage.From(efisysStage), stage.From(sectarStage),
+			stage.Value("version", p.source.version()), stage.Value("sizes", fmt.Sprint(p.sizes)), stage.Value("append", p.append)},
 		Run: func(ctx context.Context, w *stage.Work) error {
 			grub, err := os.ReadFile(w.Path(efisysStage, filepath.Base(layout.Loader)))
 			if err != nil {
@@ -307,7 +330,7 @@ func (p project) diskimg() stage.Stage {
 			}
 			state, tries := bootstate.Initial(p.source.version(), p.source.Time)
 			first, second, err := loader.Disk{Loader: grub, State: state, Tries: tries,
-				Menu: bootstate.Menu{Timeout: bootstate.DefaultTimeout}, Programs: extra}.Files()
+				Menu: bootstate.Menu{Timeout: bootstate.DefaultTimeout, Append: p.append}, Programs: extra}.Files()
 			if err != nil {
 				return err
 			}
@@ -315,13 +338,13 @@ func (p project) diskimg() stage.Stage {
 			if err != nil {
 				return err
 			}
-			keys, err := image.InitramfsKeys(w.Path(initrdStage, layout.Initramfs))
+			keys, err := image.InitramfsKeys(w.Path(p.named(initrdStage), layout.Initramfs))
 			if err != nil {
 				return err
 			}
-			tar := w.Path(ostarStage, release.Name{Kind: release.OS, Platform: "x86_64", Version: p.source.version()}.String())
+			tar := w.Path(p.named(ostarStage), release.Name{Kind: release.OS, Platform: "x86_64", Version: p.source.version()}.String())
 			return image.DiskImage(ctx, image.DiskImageOptions{OSTar: tar, Keys: keys, ESP1: first, ESP2: second, Secrets: secrets,
-				Sizes: p.sizes, Scratch: p.out, Out: filepath.Join(w.Dir, diskImageName)}, w.Progress)
+				Sizes: p.sizes, Scratch: p.out, Out: filepath.Join(w.Dir, imageName(p.kernel))}, w.Progress)
 		}}
 }
 

@@ -1,0 +1,222 @@
+//go:build qemu
+
+package qemutests
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"psyopsOS/bootstate"
+	"psyopsOS/layout"
+	"psyopsOS/vm"
+)
+
+// Issue 2, test 1: all of it, as a user sees it.
+func TestPowerOnToLoginAndOff(t *testing.T) {
+	g := boot(t, Scenario{Firmware: true, Machine: vm.Machine{NICs: []vm.NIC{{}}}})
+	g.Says("psyopsOS-A")
+	g.HandsOver()
+	g.Login()
+	g.Prints("uname -r", g.Images.KernelVersion)
+	if failed := g.Runs("rc-status --nocolor --crashed; rc-status --nocolor -a | grep -E 'crashed|stopped' | grep -v stopped || true"); failed != "" {
+		t.Errorf("services that failed: %s", failed)
+	}
+	g.Prints("hostname", "demo")
+	g.Prints("ls /sys/class/net | tr '\\n' ' '", "lo psy0 ")
+	status := g.Runs("neuralupgrade status")
+	for _, want := range []string{"psyopsOS-A", "good", "RAM", "demo"} {
+		if !strings.Contains(status, want) {
+			t.Errorf("status does not tell %q:\n%s", want, status)
+		}
+	}
+	g.Prints("grep -c /dev/vd /proc/mounts || true", "0")
+	g.PowersOff()
+}
+
+// Issue 2, test 2.
+func TestTheStateChoosesSideB(t *testing.T) {
+	path, _ := ownDisk(t)
+	changeState(t, path, func(s *bootstate.State) { s.Seq, s.Good, s.Alt = 2, layout.SideB, layout.SideA })
+	g := boot(t, Scenario{Firmware: true, Disks: []vm.Disk{{ID: "boot", Path: path, BootIndex: 1}}})
+	if device := g.Fact("device"); device != "vda4" {
+		t.Errorf("booted from %v, want vda4", device)
+	}
+	g.HandsOver()
+	g.Login()
+	g.Runs("neuralupgrade status | grep -q psyopsOS-B")
+	g.PowersOff()
+}
+
+// Issue 2, test 3: the promise that the stick can be pulled out.
+func TestTheStickIsPulledOutAndNothingStops(t *testing.T) {
+	g := boot(t, Scenario{
+		Images:   generic,
+		Disks:    []vm.Disk{{ID: "stick", Bus: vm.USB}},
+		Machine:  vm.Machine{Memory: 1024},
+		Deadline: 8 * time.Minute,
+	})
+	g.HandsOver()
+	g.Login()
+	g.Runs("sync; echo 3 > /proc/sys/vm/drop_caches")
+	g.Unplug("stick")
+	g.Runs("for i in 1 2 3 4 5; do test -e /dev/sda || break; sleep 1; done; ! test -e /dev/sda")
+	want := squashfsSums(t, g.Images.Squashfs)
+	got := g.Runs("cd /media/root-ro && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum")
+	if got != want {
+		t.Errorf("the root's files have the hash %q, the squashfs's have %q", got, want)
+	}
+	g.Runs("modprobe dummy && lsmod | grep -q ^dummy")
+	g.Runs("rc-service sshd restart")
+	g.PowersOff()
+}
+
+// Issue 2, test 4.
+func TestMemoryThatIsTooSmallRunsFromTheDiskAndSaysSo(t *testing.T) {
+	g := boot(t, Scenario{Machine: vm.Machine{Memory: 192}})
+	g.Warns("this system runs from its disk")
+	if inUse := g.Fact("boot_disk_in_use"); inUse != true {
+		t.Errorf("boot_disk_in_use is %v", inUse)
+	}
+	g.HandsOver()
+	g.Login()
+	g.Runs("grep -q '/dev/vda3 /mnt/psyopsOS/a ext4 ro' /proc/mounts")
+	g.PowersOff()
+}
+
+func TestMemoryThatIsTooSmallFailsWhereCopyingIsDemanded(t *testing.T) {
+	g := boot(t, Scenario{Words: "psyopsos.toram=yes psyopsos.onfail=poweroff psyopsos.shell=never", Machine: vm.Machine{Memory: 192}})
+	e := g.Fails("plan memory", "copying the image needs")
+	if e.Hint == "" {
+		t.Error("no hint")
+	}
+	g.Ends("guest-shutdown")
+}
+
+// Issue 2, test 6.
+func TestALateStickIsFoundAtOnce(t *testing.T) {
+	g := boot(t, Scenario{Disks: []vm.Disk{{ID: "late", Absent: true}}})
+	g.Finishes("load storage drivers")
+	g.Says(`find psyopsOS-A \.\.\.|load storage drivers \(`)
+	g.Sleeps(8)
+	g.Plug("late")
+	plugged := g.age()
+	if looks := g.Fact("looks").(float64); looks > 4 {
+		t.Errorf("looked at the disks %v times: the disk and its partitions come in few bursts", looks)
+	}
+	found := g.Sees(vm.Finished("find psyopsOS-A"))
+	t.Logf("found %.2f s after it was plugged, by the host's clock", g.age()-plugged)
+	if found.Elapsed.Seconds() < 7 {
+		t.Errorf("it was not late: %v", found.Elapsed)
+	}
+	g.HandsOver()
+}
+
+// Issue 2, test 5: the foreign disk comes first.
+func TestTheBootedDiskWinsOverAnotherWithTheSameLabels(t *testing.T) {
+	own, sideA := ownDisk(t)
+	g := boot(t, Scenario{
+		Disks: []vm.Disk{{ID: "foreign"}, {ID: "booted", Path: own}},
+		Words: "psyopsos.disk=" + sideA,
+	})
+	g.Warns("is also on vda3")
+	if device := g.Fact("device"); device != "vdb3" {
+		t.Errorf("booted from %v, want vdb3", device)
+	}
+	g.HandsOver()
+}
+
+// Issue 2, test 7.
+func TestNoNetworkCardAndQuiet(t *testing.T) {
+	g := boot(t, Scenario{Words: "quiet"})
+	g.HandsOver()
+	g.Login()
+	g.Prints("ls /sys/class/net", "lo")
+	if text := g.VM.Console.Text(); strings.Contains(text, "copy squashfs") {
+		t.Errorf("quiet is not:\n%s", text)
+	}
+	g.Runs("dmesg | grep -q 'psyopsOS: .*copy squashfs'")
+	g.PowersOff()
+}
+
+func TestNoSerialPort(t *testing.T) {
+	port, err := vm.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := boot(t, Scenario{
+		Cmdline: "psyopsos=psyopsOS-A console=tty0 panic=-1 psyopsos.events=" + vm.EventsDevice,
+		Machine: vm.Machine{NoConsole: true, VGA: true, NICs: []vm.NIC{{SSH: port}}},
+	})
+	g.HandsOver()
+	g.AnswersSSH(port)
+}
+
+func TestWordsOfTheCommandLineAreObeyed(t *testing.T) {
+	g := boot(t, Scenario{Side: layout.SideB, Words: "debug_init modules=dummy blacklist=evdev overlaytmpfsflags=size=50m dummy.numdummies=3 psyopsos.verfy=off chart"})
+	g.Warns("psyopsos.verfy")
+	g.HandsOver()
+	g.Login()
+	if text := g.VM.Console.Text(); !strings.Contains(text, "mount psyopsOS-B ...") {
+		t.Error("debug_init does not tell that a step begins")
+	}
+	g.Runs("lsmod | grep -q ^dummy && test -d /sys/class/net/dummy2")
+	g.Runs("! lsmod | grep -q ^evdev")
+	g.Prints("df -k /media/root-rw | awk 'NR==2{print $2}'", "51200")
+	g.PowersOff()
+}
+
+func TestAnotherInitWithArguments(t *testing.T) {
+	g := boot(t, Scenario{Words: `init=/bin/sh init_args="-c echo${IFS}INIT-$$-$0-$1-$FOO-$TERM;poweroff${IFS}-f a b" FOO=bar`})
+	g.HandsOver()
+	g.Says("INIT-1-a-b--linux")
+	g.Ends("guest-shutdown")
+}
+
+// Issue 2, test 8.
+func TestAPlainRootBoots(t *testing.T) {
+	g := boot(t, Scenario{
+		Cmdline: "root=/dev/vda rootfstype=squashfs " + UsualWords,
+		Disks:   []vm.Disk{{ID: "root", Path: images(t).Squashfs, ReadOnly: true}},
+	})
+	g.HandsOver()
+	g.Login()
+	g.Runs("grep -q '/dev/vda /media/root-ro squashfs ro' /proc/mounts")
+	g.PowersOff()
+}
+
+// Issue 2, test 9.
+func TestInitRefusesToRunWhenItIsNotPID1(t *testing.T) {
+	g := boot(t, Scenario{})
+	g.Login()
+	before := g.Runs("cat /proc/self/mountinfo | wc -l")
+	output, code := g.Tries("cp /usr/sbin/neuralupgrade /tmp/init && /tmp/init")
+	if code != 1 || !strings.Contains(output, "not PID 1") {
+		t.Errorf("got exit code %d and %q", code, output)
+	}
+	g.Prints("cat /proc/self/mountinfo | wc -l", before)
+	g.PowersOff()
+}
+
+// Issue 2, test 10.
+func TestAMissingLabelIsToldWithWhatWasSeen(t *testing.T) {
+	g := boot(t, Scenario{
+		Words: "psyopsos.wait=2 psyopsos.onfail=poweroff psyopsos.shell=never",
+		Disks: []vm.Disk{{ID: "other", Path: emptySide(t, "psyopsOS-B")}},
+	})
+	e := g.Fails("find psyopsOS-A", "saw psyopsOS-B (vda)")
+	if !strings.Contains(e.Hint, "choose psyopsOS-B") {
+		t.Errorf("the hint is %q", e.Hint)
+	}
+	g.Says(`FAILED: find psyopsOS-A`)
+	g.Ends("guest-shutdown")
+}
+
+func TestAnEmptySideIsRefused(t *testing.T) {
+	g := boot(t, Scenario{
+		Words: "psyopsos.onfail=poweroff psyopsos.shell=never",
+		Disks: []vm.Disk{{ID: "empty", Path: emptySide(t, "psyopsOS-A")}},
+	})
+	g.Fails("verify the manifest", "manifest.json")
+	g.Ends("guest-shutdown")
+}
