@@ -43,8 +43,13 @@ func (l LinuxModules) Insert(file, parameters string) error {
 			err = unix.InitModule(image, parameters)
 		}
 	}
-	if errors.Is(err, unix.EEXIST) {
+	switch {
+	case errors.Is(err, unix.EEXIST):
 		return nil
+	case errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("%w: it uses a symbol that nothing loaded has (dmesg names it)", err)
+	case errors.Is(err, unix.ENOEXEC):
+		return fmt.Errorf("%w: it is of another kernel (dmesg says more)", err)
 	}
 	return err
 }
@@ -124,10 +129,12 @@ func (l LinuxModules) Modaliases() ([]string, error) {
 	return all, err
 }
 
-// neverHoldsDevices names folders of attributes, which are most of sysfs.
+// neverHoldsDevices names folders of attributes, and of what a device is to
+// programs and not to the kernel: four fifths of sysfs.
 func neverHoldsDevices(name string) bool {
 	switch name {
-	case "power", "statistics", "queues", "msi_irqs", "trace", "integrity", "mq":
+	case "power", "statistics", "queues", "msi_irqs", "trace", "wakeup",
+		"block", "bdi", "net", "tty", "vc", "vtconsole", "mem", "misc", "memory", "workqueue":
 		return true
 	}
 	return false

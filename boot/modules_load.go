@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"psyopsOS/step"
 )
@@ -98,39 +99,37 @@ func (d *Drivers) LoadFor(ctx context.Context, modaliases ...string) DriverRepor
 	return r
 }
 
-// loadFor reports whether any modalias was new.
-func (d *Drivers) loadFor(ctx context.Context, modaliases []string, r *DriverReport) bool {
+func (d *Drivers) loadFor(ctx context.Context, modaliases []string, r *DriverReport) {
 	var want []string
-	anyNew := false
 	for _, m := range modaliases {
-		if d.seen[m] {
-			continue
+		if !d.seen[m] {
+			d.seen[m] = true
+			want = append(want, d.tree.ForDevice(m, d.blacklist)...)
 		}
-		d.seen[m], anyNew = true, true
-		want = append(want, d.tree.ForDevice(m, d.blacklist)...)
 	}
 	d.insert(ctx, want, r)
-	return anyNew
 }
 
-// coldplugRounds bounds Coldplug. Three are usual: a bus, what is on it, and
-// the look that finds nothing new.
-const coldplugRounds = 16
-
 // Coldplug loads the drivers of all devices that are there, and again as long
-// as loading one has shown new devices.
-func (d *Drivers) Coldplug(ctx context.Context) DriverReport {
+// as loading one has shown new devices. Devices whose modalias begins with one
+// of skip are left to somebody later: "cpu:" brings kvm and half of the
+// crypto modules, which is most of the time that loading takes.
+func (d *Drivers) Coldplug(ctx context.Context, skip ...string) DriverReport {
 	var r DriverReport
-	for range coldplugRounds {
+	skipped := func(modalias string) bool {
+		return slices.ContainsFunc(skip, func(prefix string) bool { return strings.HasPrefix(modalias, prefix) })
+	}
+	for { // each round but the last loads a module, and there are so many
+		before := len(r.Loaded)
 		modaliases, err := d.kernel.Modaliases()
 		if err != nil {
 			r.Failed = append(r.Failed, fmt.Errorf("list devices: %w", err))
 		}
-		if !d.loadFor(ctx, modaliases, &r) || ctx.Err() != nil {
-			break
+		d.loadFor(ctx, slices.DeleteFunc(modaliases, skipped), &r)
+		if len(r.Loaded) == before {
+			return r
 		}
 	}
-	return r
 }
 
 // insert loads the modules wanted and all that they need. One whose need did
