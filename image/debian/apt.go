@@ -4,7 +4,7 @@
 //
 // It reads apt's lists (through apt-cache), writes downloaded packages into a
 // cache folder, and turns a package into a tree.Tree. Nothing needs root. The
-// ar and xz readers have their door here.
+// xz reader has its door here.
 package debian
 
 import (
@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"psyopsOS/step"
 )
@@ -29,6 +30,7 @@ type Apt struct {
 	// State lists the files and folders of which apt's answers are made;
 	// where none of them has changed apt is not asked again.
 	State []string
+	Pause time.Duration // before a download is tried again
 	// Options go before every apt command, as -o APT::Architecture=arm64.
 	Options []string
 }
@@ -41,7 +43,7 @@ func DefaultCache() (string, error) {
 
 // New is the machine's apt with its downloads in cache.
 func New(cache string) Apt {
-	return Apt{Cache: cache, Run: RunProgram, State: []string{"/var/lib/apt/lists", "/etc/apt"}}
+	return Apt{Cache: cache, Run: RunProgram, State: []string{"/var/lib/apt/lists", "/etc/apt"}, Pause: time.Second}
 }
 
 // RunProgram runs a program; its error has what the program said.
@@ -69,18 +71,15 @@ func (a Apt) show(ctx context.Context, names ...string) (map[string]Package, err
 	if errors.Is(err, exec.ErrNotFound) {
 		return nil, step.WithHint(err, "this userland is made of Debian packages and needs apt: use a Debian or Ubuntu machine or container")
 	}
-	// apt-cache fails when it knows none of the names; which one is missing
-	// is told below, and its own words where it says more than that.
-	packages, parseErr := ParsePackages(text)
-	if parseErr != nil {
-		return nil, parseErr
+	// Where apt-cache knows none of the names that is a failure to it, but an
+	// answer here.
+	if err != nil && !strings.Contains(err.Error(), "No packages found") {
+		return nil, step.WithHint(err, updateHint)
 	}
+	packages, err := ParsePackages(text)
 	known := map[string]Package{}
 	for _, p := range packages {
 		known[p.Name] = p
 	}
-	if len(known) == 0 && err != nil {
-		return nil, step.WithHint(fmt.Errorf("apt knows none of %s: %w", strings.Join(names, " "), err), updateHint)
-	}
-	return known, nil
+	return known, err
 }

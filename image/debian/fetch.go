@@ -35,7 +35,7 @@ func (a Apt) Fetch(ctx context.Context, report *step.Reporter, packages ...Packa
 		}
 		if try > 0 {
 			report.Warn(fmt.Errorf("download again: %w", last))
-			wait(ctx, time.Duration(try)*time.Second)
+			wait(ctx, time.Duration(try)*a.Pause)
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)

@@ -95,19 +95,41 @@ func tarMode(m fs.FileMode) int64 {
 // memory. Members that would lie outside the tree are refused.
 func ReadTar(r io.Reader, spool *os.File) (*Tree, error) {
 	t := New()
-	tr := tar.NewReader(r)
+	watched := &endWatch{Reader: r}
+	tr := tar.NewReader(watched)
 	for {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if err == io.EOF && !watched.ended {
 			return t, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read tar: %w", err)
+			return nil, watched.explain(err)
 		}
 		if err := t.addMember(h, func(n *Node) error { return n.keep(tr, spool) }); err != nil {
 			return nil, fmt.Errorf("tar member %q: %w", h.Name, err)
 		}
 	}
+}
+
+// endWatch notices that a tar was read to its last byte. One that is whole
+// never is: it ends with two blocks of zeros, for which nothing else is read.
+// The tar package takes a tar without them for a whole one.
+type endWatch struct {
+	io.Reader
+	ended bool
+}
+
+func (e *endWatch) Read(p []byte) (int, error) {
+	n, err := e.Reader.Read(p)
+	e.ended = e.ended || n == 0 && err == io.EOF
+	return n, err
+}
+
+func (e *endWatch) explain(err error) error {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("read tar: %w", err)
 }
 
 // memberName takes the "./" and the closing slash from a tar's name.
@@ -149,6 +171,12 @@ func (t *Tree) hardLink(name, to string) error {
 }
 
 func nodeOf(h *tar.Header) (*Node, error) {
+	// The holes of a sparse file cost nothing in the tar and all memory here.
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return nil, errors.New("sparse files are not taken")
+		}
+	}
 	info := h.FileInfo()
 	n := &Node{Mode: info.Mode(), UID: h.Uid, GID: h.Gid}
 	switch h.Typeflag {

@@ -26,13 +26,14 @@ func readTarFile(f *os.File) (*Tree, error) {
 	t := New()
 	// The tar reader does no reading ahead: behind a header, the file's
 	// offset is where the content begins.
-	for tr := tar.NewReader(f); ; {
+	watched := seekWatch{&endWatch{Reader: f}, f}
+	for tr := tar.NewReader(watched); ; {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if err == io.EOF && !watched.ended {
 			return t, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, watched.explain(err)
 		}
 		offset, err := f.Seek(0, io.SeekCurrent)
 		if err != nil {
@@ -42,6 +43,12 @@ func readTarFile(f *os.File) (*Tree, error) {
 			return nil, fmt.Errorf("tar member %q: %w", h.Name, err)
 		}
 	}
+}
+
+// seekWatch lets the tar reader skip contents.
+type seekWatch struct {
+	*endWatch
+	io.Seeker
 }
 
 // section says that the content lies in the file name from offset on.

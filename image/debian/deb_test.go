@@ -1,0 +1,177 @@
+package debian
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+
+	"psyopsOS/image/tree"
+)
+
+// makeDeb writes a package with the files, whose data member is compressed as
+// its name says.
+func makeDeb(t testing.TB, member string, files map[string]string) []byte {
+	t.Helper()
+	x := tree.New()
+	for name, content := range files {
+		if err := x.AddFile(name, 0o755, content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var data bytes.Buffer
+	w := compressor(t, member, &data)
+	if err := x.WriteTar(w, time.Unix(0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var deb bytes.Buffer
+	deb.WriteString(arMagic)
+	for _, m := range []struct {
+		name    string
+		content []byte
+	}{{"debian-binary", []byte("2.0\n")}, {"control.tar.gz", []byte("odd")}, {member, data.Bytes()}} {
+		fmt.Fprintf(&deb, "%-16s%-12d%-6d%-6d%-8s%-10d`\n%s", m.name, 0, 0, 0, "100644", len(m.content), m.content)
+		if len(m.content)%2 == 1 {
+			deb.WriteByte('\n')
+		}
+	}
+	return deb.Bytes()
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+func compressor(t testing.TB, member string, w io.Writer) io.WriteCloser {
+	t.Helper()
+	var c io.WriteCloser = nopCloser{w}
+	var err error
+	switch filepath.Ext(member) {
+	case ".gz":
+		c = gzip.NewWriter(w)
+	case ".xz":
+		c, err = xz.NewWriter(w)
+	case ".zst":
+		c, err = zstd.NewWriter(w)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func inFile(t *testing.T, content []byte) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "p.deb")
+	if err := os.WriteFile(name, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestAPackageIsUnpackedWhateverItIsCompressedWith(t *testing.T) {
+	for _, member := range []string{"data.tar", "data.tar.gz", "data.tar.xz", "data.tar.zst"} {
+		t.Run(member, func(t *testing.T) {
+			x, err := Unpack(inFile(t, makeDeb(t, member, map[string]string{"usr/bin/tool": "content"})), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n, ok := x.Get("usr/bin/tool"); !ok || n.Size != 7 || n.Mode != 0o755 {
+				t.Errorf("got %v", n)
+			}
+		})
+	}
+}
+
+func TestXzWithoutTheProgram(t *testing.T) {
+	deb := inFile(t, makeDeb(t, "data.tar.xz", map[string]string{"a": "b"}))
+	t.Setenv("PATH", t.TempDir())
+	if x, err := Unpack(deb, nil); err != nil || !x.Has("a") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestADamagedPackageIsRefused(t *testing.T) {
+	whole := makeDeb(t, "data.tar.xz", map[string]string{"usr/bin/tool": strings.Repeat("content", 1000)})
+	for _, c := range []struct {
+		name    string
+		content []byte
+		want    string
+	}{
+		{"cut short", whole[:len(whole)-40], ""},
+		{"a flipped bit", flip(whole, len(whole)-60), ""},
+		{"no package at all", []byte("<html>not found</html>"), "no Debian package"},
+		{"empty", nil, "no Debian package"},
+		{"unknown compression", makeDeb(t, "data.tar.br", nil), "unknown kind of compression"},
+		{"no data member", makeDeb(t, "other", nil), "no data member"},
+	} {
+		for _, path := range []string{os.Getenv("PATH"), t.TempDir()} { // with and without the program xz
+			t.Run(c.name, func(t *testing.T) {
+				t.Setenv("PATH", path)
+				if _, err := Unpack(inFile(t, c.content), nil); err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("got %v, want one with %q", err, c.want)
+				}
+			})
+		}
+	}
+}
+
+func flip(b []byte, at int) []byte {
+	b = bytes.Clone(b)
+	b[at] ^= 1
+	return b
+}
+
+func TestMissingLibrariesAreNamed(t *testing.T) {
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sh, err := os.ReadFile("/bin/sh") // a dynamic program of the build machine
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := tree.New()
+	for name, content := range map[string][]byte{"bin/static": program, "bin/sh": sh, "etc/text": []byte(strings.Repeat("text ", 50))} {
+		if err := x.Add(name, tree.File(0o755, content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	missing, err := MissingLibraries(x)
+	if err != nil || len(missing) == 0 || !strings.Contains(strings.Join(missing, "\n"), "bin/sh needs libc.so.6") {
+		t.Errorf("got %q, %v", missing, err)
+	}
+	if err := x.AddFile("usr/lib/libc.so.6", 0o644, ""); err != nil {
+		t.Fatal(err)
+	}
+	if missing, err = MissingLibraries(x); err != nil || strings.Contains(strings.Join(missing, "\n"), "bin/sh needs libc.so.6") {
+		t.Errorf("got %q, %v", missing, err)
+	}
+}
+
+func FuzzUnpack(f *testing.F) {
+	f.Add(makeDeb(f, "data.tar", map[string]string{"a": "b"}))
+	f.Add(makeDeb(f, "data.tar.gz", map[string]string{"a": "b"}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		x, err := unpack(bytes.NewReader(data), nil)
+		if err != nil {
+			return
+		}
+		for name := range x.All() {
+			if tree.CheckName(name) != nil {
+				t.Errorf("%q is in the tree", name)
+			}
+		}
+	})
+}
