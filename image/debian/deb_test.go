@@ -2,73 +2,22 @@ package debian
 
 import (
 	"bytes"
-	"compress/gzip"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
-
+	"psyopsOS/image/debian/debtest"
 	"psyopsOS/image/tree"
 )
 
-// makeDeb writes a package with the files, whose data member is compressed as
-// its name says.
 func makeDeb(t testing.TB, member string, files map[string]string) []byte {
 	t.Helper()
-	x := tree.New()
-	for name, content := range files {
-		if err := x.AddFile(name, 0o755, content); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var data bytes.Buffer
-	w := compressor(t, member, &data)
-	if err := x.WriteTar(w, time.Unix(0, 0)); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	var deb bytes.Buffer
-	deb.WriteString(arMagic)
-	for _, m := range []struct {
-		name    string
-		content []byte
-	}{{"debian-binary", []byte("2.0\n")}, {"control.tar.gz", []byte("odd")}, {member, data.Bytes()}} {
-		fmt.Fprintf(&deb, "%-16s%-12d%-6d%-6d%-8s%-10d`\n%s", m.name, 0, 0, 0, "100644", len(m.content), m.content)
-		if len(m.content)%2 == 1 {
-			deb.WriteByte('\n')
-		}
-	}
-	return deb.Bytes()
-}
-
-type nopCloser struct{ io.Writer }
-
-func (nopCloser) Close() error { return nil }
-
-func compressor(t testing.TB, member string, w io.Writer) io.WriteCloser {
-	t.Helper()
-	var c io.WriteCloser = nopCloser{w}
-	var err error
-	switch filepath.Ext(member) {
-	case ".gz":
-		c = gzip.NewWriter(w)
-	case ".xz":
-		c, err = xz.NewWriter(w)
-	case ".zst":
-		c, err = zstd.NewWriter(w)
-	}
+	deb, err := debtest.Deb(member, files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return deb
 }
 
 func inFile(t *testing.T, content []byte) string {
