@@ -52,9 +52,6 @@ func (j *journey) readSecret(ctx context.Context, r *step.Reporter) error {
 		r.Note("not on the volume: %s", strings.Join(missing, " "))
 	}
 	r.Fact("nodename", j.node.Name, "this node is %s, by psyops-secret on %s", j.node.Name, volume.Name)
-	if j.node.Toor {
-		r.Warn(step.WithHint(errors.New("the user toor may log in without a password, as root"), "remove %s from psyops-secret", secret.TestingEnv))
-	}
 	return nil
 }
 
