@@ -41,11 +41,7 @@ func TestMinisignVerifiesTheTarAndItsManifest(t *testing.T) {
 func TestGNUTarListsManifestAndSignatureFirstThenTheRestSorted(t *testing.T) {
 	o := testOSTar(t)
 	rel := mustOSTar(t, o)
-	var want []string
-	for _, name := range slices.Sorted(maps.Keys(o.Members)) {
-		want = append(want, name)
-	}
-	want = append([]string{layout.Manifest, layout.ManifestSignature}, want...)
+	want := append([]string{layout.Manifest, layout.ManifestSignature}, slices.Sorted(maps.Keys(o.Members))...)
 	if got := strings.Fields(judge(t, "tar", "-tf", rel.Tar)); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
