@@ -38,11 +38,12 @@ func ReadKernel(ctx context.Context, t *tree.Tree) (Kernel, error) {
 			"name a package or folder that holds one kernel with its modules")
 	}
 	k := Kernel{Version: versions[0]}
+	flavour := k.Version[strings.LastIndex(k.Version, "-")+1:] // Alpine's 6.6.36-0-lts is boot/vmlinuz-lts
 	for _, part := range []struct {
 		node  **tree.Node
 		names []string
 	}{
-		{&k.Image, []string{"boot/vmlinuz-" + k.Version, path.Join(dir, k.Version, "vmlinuz"), layout.Kernel, "boot/vmlinuz-lts", "boot/vmlinuz-virt", "boot/vmlinuz"}},
+		{&k.Image, []string{"boot/vmlinuz-" + k.Version, path.Join(dir, k.Version, "vmlinuz"), layout.Kernel, "boot/vmlinuz-" + flavour}},
 		{&k.SystemMap, []string{"boot/System.map-" + k.Version, path.Join(dir, k.Version, "System.map"), layout.SystemMap}},
 		{&k.Config, []string{"boot/config-" + k.Version, path.Join(dir, k.Version, "config"), layout.KernelConfig}},
 	} {

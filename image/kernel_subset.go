@@ -3,6 +3,7 @@ package image
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -26,7 +27,7 @@ func (k Kernel) index() (moduleIndex, error) {
 		return moduleIndex{}, err
 	}
 	builtin, err := fs.ReadFile(k.Modules.FS(), path.Join(k.moduleDir(), "modules.builtin"))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return moduleIndex{}, err
 	}
 	return parseModuleIndex(dep, builtin), nil

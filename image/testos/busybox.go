@@ -92,21 +92,29 @@ func appletsIn(t *tree.Tree, program string) ([]string, error) {
 // sorted table of strings that begins with "[" and "[[". So the program need
 // not run on the build machine.
 func parseApplets(program []byte) ([]string, error) {
-	start := bytes.Index(program, []byte("\x00[\x00[[\x00"))
-	if start < 0 {
-		return nil, errors.New("no table of applets in it")
+	first := []byte("[\x00[[\x00")
+	for rest := program; ; rest = rest[1:] {
+		start := bytes.Index(rest, first)
+		if start < 0 {
+			return nil, errors.New("no table of applets with mount and sh in it")
+		}
+		rest = rest[start:]
+		if applets := tableAt(rest); slices.Contains(applets, "sh") && slices.Contains(applets, "mount") {
+			return applets, nil
+		}
 	}
+}
+
+// tableAt reads names as long as they are names and in order.
+func tableAt(table []byte) []string {
 	var applets []string
-	for name := range bytes.SplitSeq(program[start+1:], []byte{0}) {
+	for name := range bytes.SplitSeq(table, []byte{0}) {
 		if !isAppletName(name) || len(applets) > 1 && string(name) <= applets[len(applets)-1] {
 			break
 		}
 		applets = append(applets, string(name))
 	}
-	if !slices.Contains(applets, "sh") || !slices.Contains(applets, "mount") {
-		return nil, fmt.Errorf("the table of %d applets has neither sh nor mount", len(applets))
-	}
-	return applets, nil
+	return applets
 }
 
 func isAppletName(name []byte) bool {

@@ -1,7 +1,6 @@
 package testos
 
 import (
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -280,7 +279,8 @@ func TestParseApplets(t *testing.T) {
 		{"the table ends at an empty name", program("cat", "mount", "sh"), []string{"[", "[[", "cat", "mount", "sh"}, ""},
 		{"the table ends where the order does", "\x00[\x00[[\x00mount\x00sh\x00a\x00", []string{"[", "[[", "mount", "sh"}, ""},
 		{"no table", "#!/bin/sh", nil, "no table"},
-		{"something else that looks like one", "\x00[\x00[[\x00x\x00", nil, "neither sh nor mount"},
+		{"something else that looks like one", "\x00[\x00[[\x00x\x00", nil, "no table"},
+		{"the table comes after something that looks like it", "[\x00[[\x00x\x00 [\x00[[\x00mount\x00sh\x00", []string{"[", "[[", "mount", "sh"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := parseApplets([]byte(c.program))
@@ -304,7 +304,7 @@ func FuzzParseApplets(f *testing.F) {
 		}
 		for _, name := range applets {
 			if tree.CheckName(name) != nil || strings.Contains(name, "/") {
-				t.Error(fmt.Sprintf("%q is no applet", name))
+				t.Errorf("%q is no applet", name)
 			}
 		}
 	})

@@ -17,8 +17,8 @@ func CheckName(name string) error {
 
 // Add puts n at name, in the place of what was there, and makes the folders
 // that lead to it. Links in the way to it are followed inside the tree. A
-// folder is not replaced by something else, nor the other way round: a folder
-// that is already there is kept as it is.
+// folder is not replaced by something else, nor the other way round; of two
+// folders the first is kept, unless it was only made for what lies in it.
 func (t *Tree) Add(name string, n *Node) error {
 	at, err := t.place(name)
 	if err != nil {
@@ -31,6 +31,9 @@ func (t *Tree) Add(name string, n *Node) error {
 	}
 	switch was, is := t.isDir(at), n.Mode.IsDir(); {
 	case was && is:
+		if old.implied {
+			t.nodes[at] = n
+		}
 		return nil
 	case was:
 		return fmt.Errorf("%s: a folder would be replaced by a %s", name, kind(n))
@@ -75,6 +78,7 @@ func (t *Tree) makeDirs(dir string) error {
 		return err
 	}
 	t.nodes[dir] = Dir(0o755)
+	t.nodes[dir].implied = true
 	return nil
 }
 

@@ -32,6 +32,8 @@ type Node struct {
 	Target       string                        // of a symbolic link
 	Major, Minor uint32                        // of a device
 	Xattrs       map[string]string
+
+	implied bool // a folder that was made because something lies in it
 }
 
 // A Tree is a set of nodes by path. Paths are as in io/fs: slash-separated,

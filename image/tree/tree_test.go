@@ -216,6 +216,18 @@ func TestAdd(t *testing.T) {
 	}
 }
 
+func TestTheOrderOfAddingAFolderAndWhatLiesInItChangesNothing(t *testing.T) {
+	one, two := New(), New()
+	mustAdd(t, one, "root", Dir(0o700))
+	mustAdd(t, one, "root/.ssh/key", File(0o600, nil))
+	mustAdd(t, two, "root/.ssh/key", File(0o600, nil))
+	mustAdd(t, two, "root", Dir(0o700))
+	mustAdd(t, two, "root", Dir(0o711))
+	if got, want := look(t, two), look(t, one); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestMerge(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -1,0 +1,179 @@
+package image
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"psyopsOS/image/tree"
+)
+
+// listSquashfs has unsquashfs tell what is in a squashfs: mode, owner, path,
+// and the target of a link or the numbers of a device.
+func listSquashfs(t *testing.T, name string) []string {
+	t.Helper()
+	cmd := exec.Command("unsquashfs", "-UTC", "-llnumeric", name)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var list []string
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "squashfs-root") })
+		if i < 0 {
+			continue
+		}
+		entry := append([]string{words[0], words[1], "/" + strings.TrimPrefix(strings.TrimPrefix(words[i], "squashfs-root"), "/")}, words[i+1:]...)
+		if words[0][0] == 'c' || words[0][0] == 'b' {
+			entry = append(entry, words[2]+words[3])
+		}
+		list = append(list, strings.Join(entry, " "))
+	}
+	return list
+}
+
+// tiny is a userland with what is hard to keep: owners, setuid, devices.
+func tiny(t *testing.T) SquashfsOptions {
+	t.Helper()
+	x, over := tree.New(), tree.New()
+	for name, n := range map[string]*tree.Node{
+		"bin/su":               tree.File(fs.ModeSetuid|0o755, []byte("su")),
+		"bin/sh":               tree.Symlink("/bin/busybox"),
+		"dev/console":          tree.CharDevice(0o600, 5, 1),
+		"home/user":            tree.Dir(0o750).With(0o750, 1000, 100),
+		"home/user/mail":       tree.File(0o640, []byte("mail")).With(0o640, 1000, 8),
+		"etc/motd":             tree.File(0o644, []byte("userland")),
+		"lib/firmware/old.bin": tree.File(0o644, nil),
+		"boot/vmlinuz":         tree.File(0o644, nil),
+		"lib/modules/5.10/x":   tree.File(0o644, nil),
+	} {
+		if err := x.Add(name, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := over.AddFile("etc/motd", 0o644, "overlay"); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "neuralupgrade"), "program")
+	return SquashfsOptions{Userland: x, Overlays: []*tree.Tree{over}, IsoJSON: []byte("{}\n"), PublicKey: []byte("key"),
+		Keys: map[string][]byte{"a.pub": []byte("key")}, Upgrade: filepath.Join(dir, "neuralupgrade"),
+		Time: time.Unix(1700000000, 0), Out: filepath.Join(dir, "squashfs")}
+}
+
+func TestTheSquashfsKeepsOwnersModesAndDevices(t *testing.T) {
+	o := tiny(t)
+	if err := Squashfs(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	list := listSquashfs(t, o.Out)
+	for _, want := range []string{
+		"drwxr-xr-x 0/0 /",
+		"-rwsr-xr-x 0/0 /bin/su",
+		"lrwxrwxrwx 0/0 /bin/sh -> /bin/busybox",
+		"crw------- 0/0 /dev/console 5,1",
+		"drwxr-x--- 1000/100 /home/user",
+		"-rw-r----- 1000/8 /home/user/mail",
+		"drwxrwxrwt 0/0 /tmp",
+		"drwxr-xr-x 0/0 /run",
+		"drwx------ 0/0 /mnt/psyops-secret",
+		"drwxr-xr-x 0/0 /mnt/psyops-secret/mount",
+		"drwxr-xr-x 0/0 /mnt/psyopsOS/a",
+		"drwxr-xr-x 0/0 /media/root-ro",
+		"drwxr-xr-x 0/0 /.modloop",
+		"-rw-r--r-- 0/0 /etc/psyopsOS/iso.json",
+		"-rw-r--r-- 0/0 /etc/psyopsOS/minisign.pubkey",
+		"-rw-r--r-- 0/0 /etc/psyopsOS/keys/a.pub",
+		"-rwxr-xr-x 0/0 /usr/sbin/neuralupgrade",
+	} {
+		if !slices.Contains(list, want) {
+			t.Errorf("%q is not in it", want)
+		}
+	}
+	for _, gone := range []string{"/lib/firmware", "/lib/modules", "/boot"} {
+		if slices.ContainsFunc(list, func(line string) bool { return strings.Contains(line, " "+gone) }) {
+			t.Errorf("%s is in it", gone)
+		}
+	}
+	if t.Failed() {
+		t.Log("\n" + strings.Join(list, "\n"))
+	}
+	motd, err := exec.Command("unsquashfs", "-cat", o.Out, "etc/motd").Output()
+	if err != nil || string(motd) != "overlay" {
+		t.Errorf("etc/motd is %q, %v: the overlay does not win", motd, err)
+	}
+}
+
+func TestWhereUsrIsMergedFirmwareAndModulesAreFoundBehindTheLink(t *testing.T) {
+	o := tiny(t)
+	o.Userland = tree.New()
+	for name, n := range map[string]*tree.Node{"lib": tree.Symlink("usr/lib"), "usr/lib/firmware/x": tree.File(0o644, nil), "usr/lib/libc.so": tree.File(0o755, nil)} {
+		if err := o.Userland.Add(name, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x, err := o.tree()
+	if err != nil || x.Has("usr/lib/firmware") || !x.Has("usr/lib/libc.so") {
+		t.Errorf("%v: firmware %v, libc %v", err, x.Has("usr/lib/firmware"), x.Has("usr/lib/libc.so"))
+	}
+}
+
+func TestTheSquashfsIsTheSameWhoeverMakesIt(t *testing.T) {
+	sum := func() [32]byte {
+		o := tiny(t)
+		if err := Squashfs(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		return sha256.Sum256(read(t, o.Out))
+	}
+	first := sum()
+	t.Setenv("TZ", "Pacific/Chatham")
+	t.Setenv("SOURCE_DATE_EPOCH", "12345")
+	t.Chdir(t.TempDir())
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	if sum() != first {
+		t.Error("it differs in another time zone, folder and umask")
+	}
+}
+
+func TestAFailingMksquashfsIsTold(t *testing.T) {
+	for _, c := range []struct {
+		name, script, want string
+	}{
+		{"it says why", "echo no space left >&2; exit 1", "no space left"},
+		{"it stops reading", "exec <&-; exit 3", "exit status 3"},
+		{"it is not there", "", "mksquashfs"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := tiny(t)
+			bin := t.TempDir()
+			if c.script != "" {
+				write(t, filepath.Join(bin, "mksquashfs"), "#!/bin/sh\n"+c.script+"\n")
+				if err := os.Chmod(filepath.Join(bin, "mksquashfs"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(t, o.Out, "the old one")
+			t.Setenv("PATH", bin)
+			if err := Squashfs(t.Context(), o); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want one with %q", err, c.want)
+			}
+			if !bytes.Equal(read(t, o.Out), []byte("the old one")) {
+				t.Error("the old file is gone")
+			}
+			if left, _ := filepath.Glob(filepath.Join(filepath.Dir(o.Out), ".squashfs*")); len(left) > 0 {
+				t.Errorf("left over: %v", left)
+			}
+		})
+	}
+}
