@@ -158,12 +158,13 @@ func fileRecord(name, file string, mode uint64) (cpio.Record, error) {
 
 // compress writes records as one zstd frame.
 //
-// The best level takes a second or two for a whole initramfs and unpacks as
-// fast as the others. The kernel takes a window of 128 MiB at most; one of
-// 8 MiB spans the whole init.
+// The best level takes two seconds and unpacks as fast as the others: 14 MB in
+// 0.23 s in QEMU without KVM. The kernel takes a window of 128 MiB at most; one
+// of 16 MiB spans the whole archive, and finds that the commands and the init
+// have the Go runtime in common (8 MiB: 4 % larger, 32 MiB: the same).
 func compress(ctx context.Context, w io.Writer, records []cpio.Record) error {
 	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBestCompression),
-		zstd.WithWindowSize(8<<20), zstd.WithEncoderCRC(true), zstd.WithEncoderConcurrency(1))
+		zstd.WithWindowSize(16<<20), zstd.WithEncoderCRC(true), zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return err
 	}

@@ -176,8 +176,8 @@ func TestKernelCanDecodeTheFrame(t *testing.T) {
 	if err := header.Decode(read(t, o.Out)); err != nil {
 		t.Fatal(err)
 	}
-	if header.WindowSize == 0 || header.WindowSize > 8<<20 || header.Skippable || !header.HasCheckSum {
-		t.Errorf("frame header: got %+v, want a checksummed frame with a window of 8 MiB at most", header)
+	if header.WindowSize == 0 || header.WindowSize > 16<<20 || header.Skippable || !header.HasCheckSum {
+		t.Errorf("frame header: got %+v, want a checksummed frame with a window of 16 MiB at most", header)
 	}
 }
 
