@@ -10,6 +10,7 @@ import (
 
 	"psyopsOS/bootstate"
 	"psyopsOS/layout"
+	"psyopsOS/netif"
 	"psyopsOS/step"
 )
 
@@ -32,7 +33,7 @@ type Cmdline struct {
 	Panic             time.Duration // 0: the kernel waits for ever; below 0: not at all
 	USBDelay          time.Duration
 	Modloop           string
-	IP                string
+	IP                netif.IP
 	Quiet             bool
 	DebugInit         bool
 	Consoles          []string // in order, with their options: ttyS0,115200

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"psyopsOS/bootstate"
+	"psyopsOS/netif"
 )
 
 // A setting is one field of a Cmdline, as a word sets it.
@@ -116,6 +117,24 @@ func (s seconds) set(w word) error {
 }
 
 func (s seconds) value() string { return strconv.FormatFloat(s.at.Seconds(), 'f', -1, 64) }
+
+// addresses is the field of ip=. A negated word takes it back.
+type addresses struct{ at *netif.IP }
+
+func (a addresses) set(w word) error {
+	if w.negated {
+		*a.at = netif.IP{}
+		return nil
+	}
+	ip, err := netif.ParseIP(w.value)
+	if err != nil {
+		return fmt.Errorf("%s on the kernel command line: %w; DHCP on the first wired link is used instead", w, err)
+	}
+	*a.at = ip
+	return nil
+}
+
+func (a addresses) value() string { return a.at.String() }
 
 // list is a field of several words. It stands before what modprobe.blacklist=
 // and the words after "--" have added.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"psyopsOS/layout"
+	"psyopsOS/netif"
 	"psyopsOS/step"
 )
 
@@ -42,7 +43,7 @@ func TestParseCmdline(t *testing.T) {
 			func(c *Cmdline) { c.Init, c.InitArgs = "/bin/busybox", []string{"single", "--x=y"} }},
 		{"a wholly quoted word holds blanks", `"overlaytmpfsflags=size=1m nr=2" quiet`,
 			func(c *Cmdline) { c.OverlayTmpfsFlags, c.Quiet = "size=1m nr=2", true }},
-		{"an open quote reaches to the end", `quiet ip="a b quiet`, func(c *Cmdline) { c.Quiet, c.IP = true, "a b quiet" }},
+		{"an open quote reaches to the end", `quiet rootflags="a b quiet`, func(c *Cmdline) { c.Quiet, c.RootFlags = true, "a b quiet" }},
 		{"tabs and newlines separate", "quiet\tsingle\n", func(c *Cmdline) { c.Quiet, c.Single = true, true }},
 		{"what follows -- is for the new init", `init_args="a b" quiet -- single "c d" e="f g" --`,
 			func(c *Cmdline) { c.Quiet, c.InitArgs = true, []string{"a", "b", "single", "c d", "e=f g", "--"} }},
@@ -63,7 +64,10 @@ func TestParseCmdline(t *testing.T) {
 				c.Shell, c.OnFail, c.Events = ShellBeforeHandover, OnFailPowerOff, "ttyS1"
 			}},
 		{"events may be turned off", "psyopsos.events=ttyS1 psyopsos.events=none", func(c *Cmdline) {}},
-		{"the running system's words are kept", "modloop=none ip=dhcp", func(c *Cmdline) { c.Modloop, c.IP = "none", "dhcp" }},
+		{"the running system's words are kept", "modloop=none", func(c *Cmdline) { c.Modloop = "none" }},
+		{"an address", "ip=dhcp", func(c *Cmdline) { c.IP.Method = netif.DHCP }},
+		{"an address of a link", "ip=:::::psy0:dhcp", func(c *Cmdline) { c.IP = netif.IP{Method: netif.DHCP, Device: "psy0"} }},
+		{"no address after all", "ip=none noip", func(c *Cmdline) {}},
 		{"the kernel's own words are nobody's business here", "BOOT_IMAGE=/kernel ro nomodeset panic=10 oops=panic init.x splash.y=1 =x noapic acpi_osi=!",
 			func(c *Cmdline) { c.Panic = 10 * time.Second }},
 	} {
@@ -94,6 +98,7 @@ func TestABadValueIsAProblemAndItsDefaultApplies(t *testing.T) {
 		{"psyopsos.wait", "psyopsos.wait on", "psyopsos.wait= takes"},
 		{"quiet=perhaps", "want yes or no; no is used", "quiet= takes yes or no"},
 		{"init=sh", "want an absolute path; /sbin/init is used", "init= takes"},
+		{"ip=10.0.2", `ip=10.0.2 on the kernel command line: address "10.0.2" is no IPv4 address; DHCP on the first`, "ip= takes dhcp, none"},
 		{"rootfstype", "want a value", "rootfstype= takes"},
 		{"psyopsos.torm=no", "unknown word psyopsos.torm=no", "the nearest known word is psyopsos.toram"},
 		{"nopsyopsos.even", "unknown word nopsyopsos.even", "the nearest known word is psyopsos."},
@@ -191,7 +196,7 @@ func TestNearest(t *testing.T) {
 
 func FuzzParseCmdline(f *testing.F) {
 	f.Add(`BOOT_IMAGE=/kernel ro psyopsos=psyopsOS-A psyopsos.boot=trial2 console=tty0 console=ttyS0,115200 -- "a b" c=d`)
-	f.Add(`init_args="x y" "ip=a b" psyopsos.wait=1.5 modules=a,b usb-storage.quirks=1 psyopsos.torm s`)
+	f.Add(`init_args="x y" "rootflags=a b" ip=10.0.2.20::10.0.2.2::x:eth0:none psyopsos.wait=1.5 modules=a,b usb-storage.quirks=1 psyopsos.torm s`)
 	f.Add(`a="b"c d" "e" f"=g noquiet "" =x==y --`)
 	f.Fuzz(func(t *testing.T, line string) {
 		c, _ := ParseCmdline(line)

@@ -73,7 +73,7 @@ func knownWords() knownTable {
 		{Word{"panic", "0, seconds", "the kernel's, and how long a failure that ends by itself can be read; 0: 10"}, func(c *Cmdline) setting { return seconds{&c.Panic, -decade, decade} }},
 		{Word{"usbdelay", "0, seconds", "how long to wait for the side at least"}, func(c *Cmdline) setting { return seconds{&c.USBDelay, 0, day} }},
 		{Word{"modloop", "a path, none", "for the modloop service of the running system"}, func(c *Cmdline) setting { return text[string]{&c.Modloop} }},
-		{Word{"ip", "as the kernel's", "addresses"}, func(c *Cmdline) setting { return text[string]{&c.IP} }},
+		{Word{"ip", "dhcp, none, the kernel's form", "the address of the first wired link, or of the one it names, where psyops-secret has no network.interfaces"}, func(c *Cmdline) setting { return addresses{&c.IP} }},
 		{Word{"quiet", "", "show only warnings and failures"}, func(c *Cmdline) setting { return flagged{&c.Quiet} }},
 		{Word{"debug_init", "", "show every event"}, func(c *Cmdline) setting { return flagged{&c.DebugInit} }},
 		{Word{"psyopsos.boot", "manual, good, trialN, fallback, lastresort", "why the boot loader chose this side; N is the number of tries left"}, func(c *Cmdline) setting { return reason(&c.Boot) }},

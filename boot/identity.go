@@ -120,9 +120,25 @@ func (j *journey) installSecret(ctx context.Context, r *step.Reporter) error {
 	if err != nil {
 		return err
 	}
-	files, warnings := j.node.Install(j.wired)
+	files, warnings := j.node.Install(j.c.IP.Interfaces(j.wired))
 	for _, w := range warnings {
 		r.Warn(w)
 	}
-	return secret.Install(j.m.newPath(), files)
+	return secret.Install(j.m.newPath(), append(files, j.nameServers(r)...))
+}
+
+// nameServers are those of ip=, which serves a node without a network of its
+// own.
+func (j *journey) nameServers(r *step.Reporter) []secret.File {
+	if _, own := j.node.Files[secret.Interfaces]; own {
+		if j.c.IP.Method != netif.Unasked {
+			r.Note("ip= is not used: psyops-secret has %s", secret.Interfaces)
+		}
+		return nil
+	}
+	text := j.c.IP.ResolvConf()
+	if text == "" {
+		return nil
+	}
+	return []secret.File{{Path: "/etc/resolv.conf", Mode: 0o644, Data: secret.Hide([]byte(text))}}
 }

@@ -306,6 +306,34 @@ func TestTheNodeGetsItsNameAndItsLinksTheirs(t *testing.T) {
 	}
 }
 
+func TestTheCommandLineMayNameTheAddressOfANodeWithoutANetwork(t *testing.T) {
+	const static = "psyopsos=psyopsOS-A ip=10.0.2.20::10.0.2.2:255.255.255.0:::none:10.0.2.3"
+	link := netif.Link{Index: 2, Name: "eth0", MAC: "02:00:00:00:00:09", Physical: true}
+	w := newWorld(t)
+	w.links.Links = []netif.Link{link}
+	if err := w.boot(static); err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := w.installed("etc/network/interfaces"); !strings.Contains(text, "iface eth0 inet static\n\taddress 10.0.2.20\n") {
+		t.Errorf("interfaces are %q", text)
+	}
+	if text, mode := w.installed("etc/resolv.conf"); text != "nameserver 10.0.2.3\n" || mode != 0o644 {
+		t.Errorf("resolv.conf is %q, %v", text, mode)
+	}
+	w = newWorld(t)
+	w.links.Links = []netif.Link{link}
+	w.volume["network.interfaces"] = "auto psy7\n"
+	if err := w.boot(static); err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := w.installed("etc/network/interfaces"); text != "auto psy7\n" {
+		t.Errorf("the node's own interfaces became %q", text)
+	}
+	if _, err := os.Stat(filepath.Join(w.machine.Root, "newroot/etc/resolv.conf")); err == nil {
+		t.Error("ip= served a node that has a network of its own")
+	}
+}
+
 func TestTheRunningSystemsModprobeKnowsTheCommandLine(t *testing.T) {
 	w := newWorld(t)
 	if err := w.boot("psyopsos=psyopsOS-A blacklist=evdev,snd-pcsp dummy.numdummies=3"); err != nil {

@@ -29,11 +29,11 @@ const (
 	sshKeyPath     = "/etc/ssh/ssh_host_ed25519_key"
 )
 
-// Install lists what a node needs in its root. wired is the name of the first
-// wired link, on which a node without network.interfaces asks for an address,
-// so that a new node is reachable; empty where there is none. The copies of
-// the volume belong on a tmpfs at layout.MountSecret that the caller mounts.
-func (n Node) Install(wired string) (files []File, warnings []error) {
+// Install lists what a node needs in its root. interfaces is the text of
+// /etc/network/interfaces for a node that has no network.interfaces, so that a
+// new node is reachable. The copies of the volume belong on a tmpfs at
+// layout.MountSecret that the caller mounts.
+func (n Node) Install(interfaces string) (files []File, warnings []error) {
 	add := func(path string, mode fs.FileMode, data []byte) {
 		files = append(files, File{Path: path, Mode: mode, Data: Hide(data)})
 	}
@@ -45,7 +45,7 @@ func (n Node) Install(wired string) (files []File, warnings []error) {
 	if e, ok := n.Files[Interfaces]; ok {
 		add(interfacesPath, 0o644, e.Data.Reveal())
 	} else {
-		add(interfacesPath, 0o644, []byte(dhcp(wired)))
+		add(interfacesPath, 0o644, []byte(interfaces))
 	}
 	if e, ok := n.Files[SSHHostKey]; ok {
 		public, err := sshPublicKey(e.Data.Reveal(), n.safeName())
@@ -63,15 +63,6 @@ func (n Node) Install(wired string) (files []File, warnings []error) {
 			File{Path: "/etc/shadow", Mode: 0o640, Line: true, Data: Hide([]byte("toor::::::::"))})
 	}
 	return append(files, n.copies()...), warnings
-}
-
-// dhcp is /etc/network/interfaces of a node that has none.
-func dhcp(wired string) string {
-	text := "auto lo\niface lo inet loopback\n"
-	if wired == "" {
-		return text
-	}
-	return text + fmt.Sprintf("\nauto %s\niface %s inet dhcp\n", wired, wired)
 }
 
 // copies lists the volume's files, for the paths in the env file to work

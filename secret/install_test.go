@@ -123,14 +123,14 @@ func TestWhatIsThereIsReplaced(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(root, "etc/network/interfaces")); err != nil {
 		t.Fatal(err)
 	}
-	files, _ := Unconfigured().Install("eth0")
+	files, _ := Unconfigured().Install("auto lo\n")
 	if err := Install(root, files); err != nil {
 		t.Fatal(err)
 	}
 	got := written(t, root)
 	want := map[string]string{
 		"/etc/hostname":           "-rw-r--r-- psyopsOS-unconfigured\n",
-		"/etc/network/interfaces": "-rw-r--r-- auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n",
+		"/etc/network/interfaces": "-rw-r--r-- auto lo\n",
 		"/mnt/psyops-secret":      "drwx------",
 		"/etc/.hostname.new":      "",
 	}
@@ -160,12 +160,6 @@ func TestAFolderThatLeadsOutOfTheRootIsNotFollowed(t *testing.T) {
 	}
 	if data, err := os.ReadFile(filepath.Join(root, "mnt/psyops-secret/mount", AgeKey)); err != nil || string(data) != "AGE" {
 		t.Errorf("the other files were not written: %v", err)
-	}
-}
-
-func TestWithoutAWiredLinkThereIsOnlyLoopback(t *testing.T) {
-	if got := dhcp(""); got != "auto lo\niface lo inet loopback\n" {
-		t.Errorf("got %q", got)
 	}
 }
 
