@@ -115,18 +115,28 @@ func (r *Runner) run(ctx context.Context, s Step) error {
 }
 
 // askOnFailure asks one failure at a time: lines may fail side by side, but
-// there is one person at the console.
-func (r *Runner) askOnFailure(ctx context.Context, failure *Error) bool {
+// there is one person at the console. That OnFailure itself panics is one more
+// reason why the run ends.
+func (r *Runner) askOnFailure(ctx context.Context, failure *Error) (again bool) {
 	r.asking.Lock()
 	defer r.asking.Unlock()
-	return r.OnFailure(ctx, failure)
+	err := Guard(func() error {
+		again = r.OnFailure(ctx, failure)
+		return nil
+	})
+	if err != nil {
+		failure.Err, again = errors.Join(failure.Err, fmt.Errorf("while this failure was handled: %w", err)), false
+	}
+	return again
 }
 
 func (r *Runner) sideBySide(ctx context.Context, lines []Line) error {
 	errs := make([]error, len(lines))
 	var wait sync.WaitGroup
 	for i, line := range lines {
-		wait.Go(func() { errs[i] = r.Run(ctx, line...) })
+		// Steps are guarded one by one; what is guarded here is the telling of
+		// them. In PID 1 a panic of a goroutine is one of the kernel.
+		wait.Go(func() { errs[i] = Guard(func() error { return r.Run(ctx, line...) }) })
 	}
 	wait.Wait()
 	return errors.Join(errs...)

@@ -173,3 +173,27 @@ func TestAHintSurvivesWrapping(t *testing.T) {
 		t.Error("a hint made an error of none")
 	}
 }
+
+// A panic outside of a step's own code must not end the program either: it may
+// be PID 1.
+func TestAPanicOfWhoIsToldOrAskedEndsTheRunAndNotTheProgram(t *testing.T) {
+	broken := Line{{Name: "broken", Do: func(context.Context, *Reporter) error { return errors.New("no such thing") }}}
+	fine := Line{{Name: "fine", Do: ok}}
+	for name, r := range map[string]*Runner{
+		"the sink": {Sink: func(e Event) {
+			if e.Step == "broken" {
+				panic("sink")
+			}
+		}},
+		"who is asked": {Sink: func(Event) {}, OnFailure: func(context.Context, *Error) bool { panic("asked") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r.Now = ticking()
+			err := r.Run(t.Context(), Together(broken, fine))
+			var p *Panic
+			if !errors.As(err, &p) || len(p.Stack) == 0 {
+				t.Errorf("got %v, want a panic with its stack", err)
+			}
+		})
+	}
+}
