@@ -60,7 +60,7 @@ func (b *booting) answer(failure *step.Error) boot.Answer {
 
 // release is the version that was booted, where the boot got as far as to know.
 func (b *booting) release() string {
-	version, _ := boot.NewReport(b.c, commit, b.events.Events).Facts["release"].(string)
+	version, _ := boot.NewReport(b.c, commit, b.story.events()).Facts["release"].(string)
 	return version
 }
 
@@ -90,7 +90,7 @@ func untouched(e boot.Ending) string {
 
 func (b *booting) facts(next string) shell.Facts {
 	f := shell.Facts{Program: "psyopsOS " + commit, Side: string(b.c.Side), Why: string(b.c.Boot), Next: next}
-	for _, e := range b.events.Events {
+	for _, e := range b.story.events() {
 		if e.Kind == step.Finished {
 			f.Done = append(f.Done, e.Step)
 		}
@@ -108,7 +108,21 @@ func (b *booting) facts(next string) shell.Facts {
 // warn tells of something that went wrong while a failure was handled.
 func (b *booting) warn(doing string, err error) {
 	if err != nil {
-		b.sink(step.Event{Time: sinceBoot(), Step: doing, Kind: step.Warning, Message: err.Error(), Hint: step.HintOf(err)})
+		b.story.tell(step.Event{Time: sinceBoot(), Step: doing, Kind: step.Warning, Message: err.Error(), Hint: step.HintOf(err)})
+	}
+}
+
+// syncFor writes to the disks what somebody wrote from the shell. A disk that
+// does not answer must not keep the machine from restarting.
+func syncFor(most time.Duration) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		unix.Sync()
+	}()
+	select {
+	case <-done:
+	case <-time.After(most):
 	}
 }
 
@@ -119,7 +133,7 @@ func end(how boot.Ending, after time.Duration) {
 	if how == boot.PowerOff {
 		command = unix.LINUX_REBOOT_CMD_POWER_OFF
 	}
-	unix.Sync()
+	syncFor(10 * time.Second)
 	err := unix.Reboot(command)
 	fmt.Fprintf(consoles{}, "psyopsOS: %s: %v; switch the machine off and on\n", how, err)
 	for {

@@ -19,6 +19,7 @@ import (
 // pid1 is the boot. It never returns and never panics: either would be a
 // kernel panic.
 func pid1() {
+	outliveSignals()
 	b := &booting{}
 	err := step.Guard(b.run)
 	fmt.Fprintf(consoles{}, "psyopsOS: the boot ended: %v\n", err)
@@ -30,8 +31,7 @@ func pid1() {
 type booting struct {
 	c       boot.Cmdline
 	machine boot.Machine
-	events  step.Recorder
-	sink    step.Sink
+	story   story
 }
 
 // run comes back only where not even a failure could be handled.
@@ -46,9 +46,9 @@ func (b *booting) run() error {
 	}
 	var unbootable error
 	b.c, unbootable = boot.ParseCmdline(strings.TrimSpace(string(line)))
-	b.sink = step.Tee(b.events.Record, step.Lines(openKmsg(), "psyopsOS: ", step.Normal),
-		eventsTo(b.c.Events), step.Lines(consoles{}, "psyopsOS ", verbosity(b.c)))
-	runner := &step.Runner{Sink: b.sink, Now: sinceBoot, OnFailure: b.onFailure}
+	b.story.others = step.Tee(step.Lines(openKmsg(), "psyopsOS: ", step.Normal),
+		eventsTo(b.c.Events), step.Lines(consoles{}, "psyopsOS ", verbosity(b.c)), faultySink(b.c.Line))
+	runner := &step.Runner{Sink: b.story.tell, Now: sinceBoot, OnFailure: b.onFailure}
 	ctx := context.Background()
 	if err := runner.Run(ctx, step.Step{Name: "look at this machine", Do: func(context.Context, *step.Reporter) (err error) {
 		if unbootable != nil {
@@ -59,14 +59,14 @@ func (b *booting) run() error {
 	}}); err != nil {
 		return err
 	}
-	if err := runner.Run(ctx, boot.Steps(b.c, b.machine)...); err != nil {
+	if err := runner.Run(ctx, faulty(b.c.Line, boot.Steps(b.c, b.machine)...)...); err != nil {
 		return err
 	}
-	return runner.Run(ctx, boot.Handover(b.c, b.machine, b.writeReport))
+	return runner.Run(ctx, faulty(b.c.Line, boot.Handover(b.c, b.machine, b.writeReport))...)
 }
 
 func (b *booting) writeReport() error {
-	return boot.NewReport(b.c, commit, b.events.Events).Write("/")
+	return boot.NewReport(b.c, commit, b.story.events()).Write("/")
 }
 
 // realMachine is the machine that runs this.
