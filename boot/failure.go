@@ -13,7 +13,7 @@ type Ending string
 const (
 	Restart  Ending = "restart" // the boot loader chooses anew
 	PowerOff Ending = "power off"
-	Stay     Ending = "stay" // the shell is offered again, for ever
+	Stay     Ending = "stay" // the failed step is repeated, and the shell offered again, for ever
 )
 
 // An Answer is what follows a failure before the hand-over.
@@ -60,8 +60,16 @@ func AnswerTo(c Cmdline, state bootstate.State, tries bootstate.Tries, last boot
 		a.Blame, a.Why = true, "this was a trial: it counts as failed, and the old side comes back"
 	case c.Boot == bootstate.Good && state.Good == c.Side && state.Alt != "":
 		a.Blame, a.GiveUp, a.Why = true, true, "the loader takes "+string(state.Alt)+", which is proven"
+	case c.Boot == bootstate.Good && state.Seq == 0:
+		// The loader could read it and counts, so this ends; but nobody here
+		// knows how often it was.
+		a.Patience, a.Why = backOff(pause, 2), "the boot loader's state cannot be read: the loader chooses anew"
 	case c.Boot == bootstate.Good:
 		a.Blame, a.Patience, a.Why = true, backOff(pause, tries.Run), "there is no proven other side: this one is tried again"
+	case c.Boot == bootstate.Fallback && state.Seq == 0:
+		// Whether this is the first time cannot be known, and the loader would
+		// take this side for ever.
+		a.Ending, a.Patience, a.Why = Stay, c.Patience, "the good side has failed, and now this one: this needs a person"
 	case c.Boot == bootstate.Fallback && last.Side == c.Side && last.Seq == state.Seq:
 		a.Blame, a.Ending, a.Patience, a.Why = true, Stay, c.Patience, "both sides have failed: this needs a person"
 	case c.Boot == bootstate.Fallback:
@@ -75,7 +83,7 @@ func AnswerTo(c Cmdline, state bootstate.State, tries bootstate.Tries, last boot
 	case OnFailPowerOff:
 		a.Ending, a.Patience = PowerOff, pause
 	case OnFailShell:
-		a.Ending, a.Shell = Stay, true
+		a.Ending, a.Shell, a.Patience = Stay, true, c.Patience
 	}
 	return a
 }

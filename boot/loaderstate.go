@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -77,7 +78,8 @@ func (s LoaderState) Record(a Answer, fail bootstate.Fail, open func(path string
 	defer func() { err = errors.Join(err, device.Close()) }()
 	if a.Blame {
 		content, err := fail.Render()
-		if err == nil {
+		// A step that is repeated for days writes its failure once.
+		if err == nil && !bytes.Equal(content, s.copies.Fail) {
 			err = bootstate.Write(device, layout.Fail, content, true)
 		}
 		if err != nil {

@@ -96,9 +96,10 @@ func (j *journey) readManifest() (release.Manifest, error) {
 	if err != nil {
 		return release.Manifest{}, err
 	}
-	signature, err := readBounded(j.source(layout.ManifestSignature), release.MaxSignature)
-	if errors.Is(err, fs.ErrNotExist) {
-		return release.Manifest{}, release.ErrUnsigned
+	file := j.source(layout.ManifestSignature)
+	signature, err := readBounded(file, release.MaxSignature)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(signature) == 0 {
+		err = fmt.Errorf("%s: %w", file, release.ErrUnsigned)
 	}
 	if err != nil {
 		return release.Manifest{}, err
@@ -178,7 +179,7 @@ func (j *journey) fetch(ctx context.Context, r *step.Reporter, name string) (pat
 	to, dst := from, io.WriteCloser(nowhere{})
 	if j.toRAM {
 		to = j.m.path(layout.MediaRAM, name)
-		if dst, err = os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444); err != nil {
+		if dst, err = os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o444); err != nil {
 			return "", err
 		}
 	}

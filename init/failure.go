@@ -17,29 +17,28 @@ import (
 )
 
 // onFailure does what boot.AnswerTo decides. It comes back only to repeat the
-// failed step.
+// failed step, because somebody left the shell or nobody can do better.
 func (b *booting) onFailure(ctx context.Context, failure *step.Error) (again bool) {
 	b.warn("write boot.json", b.writeReport())
 	answer := b.answer(failure)
 	fmt.Fprintf(consoles{}, "psyopsOS: %s.\n", answer.Why)
-	for {
-		if answer.Shell {
-			outcome, err := b.shell(ctx, shell.Banner(failure, b.facts("repeats "+failure.Step)), answer.Patience, untouched(answer.Ending))
-			b.warn("emergency shell", err)
-			if outcome == shell.Left {
-				return true
-			}
-			if err != nil {
-				time.Sleep(answer.Patience)
-			}
-		} else {
-			fmt.Fprintf(consoles{}, "psyopsOS: %s in %v.\n", answer.Ending, answer.Patience)
+	if answer.Shell {
+		outcome, err := b.shell(ctx, shell.Banner(failure, b.facts("repeats "+failure.Step)), answer.Patience, untouched(answer.Ending))
+		b.warn("emergency shell", err)
+		if outcome == shell.Left {
+			return true
+		}
+		if err != nil {
 			time.Sleep(answer.Patience)
 		}
-		if answer.Ending != boot.Stay {
-			end(answer.Ending, 0)
-		}
+	} else {
+		fmt.Fprintf(consoles{}, "psyopsOS: %s in %v.\n", untouched(answer.Ending), answer.Patience)
+		time.Sleep(answer.Patience)
 	}
+	if answer.Ending != boot.Stay {
+		end(answer.Ending, 0)
+	}
+	return true // a disk may have come late
 }
 
 // answer decides, and records the failure where the boot loader will want to
@@ -83,7 +82,7 @@ func untouched(e boot.Ending) string {
 	case boot.PowerOff:
 		return "the machine powers off"
 	case boot.Stay:
-		return "this is told again"
+		return "the failed step is repeated"
 	}
 	return "the machine restarts"
 }
