@@ -2,6 +2,7 @@ package release
 
 import (
 	"crypto/ed25519"
+	"encoding/base64"
 	"slices"
 	"strings"
 
@@ -26,6 +27,11 @@ func parseSignature(text []byte) (minisign.Signature, error) {
 	if n := strings.Count(s, "\n") + 1; n != 4 {
 		return none, malformed(what, "%d lines, want 4", n)
 	}
+	for i, line := range strings.Split(s, "\n") {
+		if i%2 == 1 && !canonicalBase64(line) {
+			return none, malformed(what, "line %d is not base64 in its one form", i+1)
+		}
+	}
 	sig, err := minisign.DecodeSignature(s)
 	if err != nil {
 		return none, malformed(what, "%v", err)
@@ -43,6 +49,14 @@ func parseSignature(text []byte) (minisign.Signature, error) {
 		return none, malformed(what, "algorithm %q, want \"ED\" or \"Ed\"", sig.SignatureAlgorithm[:])
 	}
 	return sig, nil
+}
+
+// canonicalBase64 refuses what decodes to the same bytes as another text does:
+// in the last letters before the padding a few bits say nothing, and whoever
+// flips them should be seen.
+func canonicalBase64(line string) bool {
+	decoded, err := base64.StdEncoding.DecodeString(line)
+	return err == nil && base64.StdEncoding.EncodeToString(decoded) == line
 }
 
 // comment is the trusted comment without its label.
