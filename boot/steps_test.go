@@ -2,7 +2,6 @@ package boot_test
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -47,77 +46,6 @@ func TestABootEndsInTheNewInitWithTheDiskLetGo(t *testing.T) {
 	}
 	if report.Side != layout.SideA || report.Why != "good" || report.Facts["toram"] != true {
 		t.Errorf("boot.json tells %+v", report)
-	}
-}
-
-func TestWhatIsNotWhatWasSignedIsRefused(t *testing.T) {
-	flip := func(name string) func(*world) {
-		return func(w *world) {
-			b := []byte(w.side[name])
-			b[len(b)/2] ^= 1
-			w.side[name] = string(b)
-		}
-	}
-	for _, c := range []struct {
-		name   string
-		change func(*world)
-		step   string
-		want   string
-	}{
-		{"a flipped byte in the squashfs", flip(layout.Squashfs), "copy squashfs", "squashfs on psyopsOS-A (vda3) is not the file that was signed"},
-		{"a flipped byte in the modloop", flip(layout.Modloop), "copy modloop", "modloop on psyopsOS-A (vda3) is not the file that was signed"},
-		{"a flipped byte in the manifest", flip(layout.Manifest), "verify the manifest", ""},
-		{"a truncated squashfs", func(w *world) { w.side[layout.Squashfs] = w.side[layout.Squashfs][:4000] }, "copy squashfs", "9000"},
-		{"extra bytes behind the squashfs", func(w *world) { w.side[layout.Squashfs] += "x" }, "copy squashfs", "9000"},
-		{"no squashfs", func(w *world) { delete(w.side, layout.Squashfs) }, "plan memory", "psyopsOS-A is not complete"},
-		{"no manifest", func(w *world) { delete(w.side, layout.Manifest) }, "verify the manifest", "manifest.json"},
-		{"no signature", func(w *world) { delete(w.side, layout.ManifestSignature) }, "verify the manifest", "unsigned"},
-		{"a manifest that does not name the modloop", func(w *world) {
-			modloop := w.side[layout.Modloop]
-			delete(w.side, layout.Modloop)
-			w.sign(release.OS, "x86_64")
-			w.side[layout.Modloop] = modloop
-		}, "copy modloop", "does not name modloop"},
-		{"another release's manifest", func(w *world) {
-			other := w.side[layout.Squashfs]
-			w.side[layout.Squashfs] = strings.Repeat("other one", 1000)
-			w.sign(release.OS, "x86_64")
-			w.side[layout.Squashfs] = other
-		}, "copy squashfs", "is not the file that was signed"},
-		{"a release for another machine", func(w *world) { w.sign(release.OS, "riscv64") }, "verify the manifest", "riscv64"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t)
-			c.change(w)
-			err := w.boot("psyopsos=psyopsOS-A")
-			var failure *step.Error
-			if !errors.As(err, &failure) || failure.Step != c.step || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want %s to fail with %q", err, c.step, c.want)
-			}
-			if step.HintOf(err) == "" {
-				t.Errorf("no hint with %v", err)
-			}
-			if len(w.handed) > 0 {
-				t.Error("handed over all the same")
-			}
-			if w.storage.Mounted(filepath.Join(w.machine.Root, layout.MediaRootRO)) && c.step == "copy squashfs" {
-				t.Error("the squashfs was mounted")
-			}
-		})
-	}
-}
-
-func TestVerifyOffAndWarnAreForTheBench(t *testing.T) {
-	for _, word := range []string{"warn", "off"} {
-		w := newWorld(t)
-		w.side[layout.Squashfs] = "another one"
-		delete(w.side, layout.ManifestSignature)
-		if err := w.boot("psyopsos=psyopsOS-A psyopsos.verify=" + word); err != nil {
-			t.Errorf("verify=%s: %v", word, err)
-		}
-		if w.warnings() == "" {
-			t.Errorf("verify=%s says nothing of it", word)
-		}
 	}
 }
 
