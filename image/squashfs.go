@@ -133,29 +133,39 @@ func addMountPoints(t *tree.Tree) error {
 	return nil
 }
 
-// writeSquashfs gives mksquashfs the tree as a tar. So owners, modes and
-// device nodes need neither root nor a folder on disk, and no umask, clock or
-// order of a folder gets into the image.
+// writeSquashfs has mksquashfs make the file out of t. Owners, modes and
+// device nodes are told to it, so it needs neither root nor a folder on disk,
+// and no umask, clock, user or order of a folder gets into the image.
 func writeSquashfs(ctx context.Context, t *tree.Tree, mtime time.Time, level int, out string) (err error) {
-	temp := filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+".new")
-	defer func() { err = errors.Join(err, removeIfThere(temp)) }()
+	temp, pseudo := hidden(out, ".new"), hidden(out, ".pseudo")
+	defer func() { err = errors.Join(err, removeIfThere(temp), removeIfThere(pseudo)) }()
 	if err := removeIfThere(temp); err != nil {
 		return err
+	}
+	if err := replaceFile(pseudo, func(w io.Writer) error { return writePseudo(w, t) }); err != nil {
+		return fmt.Errorf("make %s: %w", out, err)
 	}
 	if level == 0 {
 		level = zstdLevel
 	}
-	root, _ := t.Get(".")
 	seconds := strconv.FormatInt(mtime.Unix(), 10)
-	cmd := exec.CommandContext(ctx, "mksquashfs", "-", temp, "-tar", "-noappend", "-no-progress", "-quiet",
+	cmd := exec.CommandContext(ctx, "mksquashfs", "-", temp, "-pf", pseudo, "-noappend", "-no-progress", "-quiet",
 		"-comp", "zstd", "-Xcompression-level", strconv.Itoa(level), "-b", strconv.Itoa(blockSize),
-		"-all-time", seconds, "-mkfs-time", seconds,
-		// A tar's entry for the root itself is ignored.
-		"-root-mode", fmt.Sprintf("%o", root.Mode.Perm()), "-root-uid", strconv.Itoa(root.UID), "-root-gid", strconv.Itoa(root.GID))
-	if err := feed(cmd, func(w io.Writer) error { return t.WriteTar(w, mtime) }); err != nil {
-		return fmt.Errorf("make %s: %w", out, err)
+		"-all-time", seconds, "-mkfs-time", seconds)
+	// It refuses -mkfs-time where the environment has a time too.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SOURCE_DATE_EPOCH=") })
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("make %s: mksquashfs: %w\n%s", out, err, bytes.TrimSpace(said))
+	}
+	if err := os.Chmod(temp, 0o644); err != nil {
+		return err
 	}
 	return os.Rename(temp, out)
+}
+
+// hidden is a name beside out for what is not yet out.
+func hidden(out, ending string) string {
+	return filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+ending)
 }
 
 func removeIfThere(name string) error {
@@ -163,27 +173,4 @@ func removeIfThere(name string) error {
 		return err
 	}
 	return nil
-}
-
-// feed runs cmd with what write writes as its standard input. The error has
-// what cmd said.
-func feed(cmd *exec.Cmd, write func(io.Writer) error) error {
-	// mksquashfs refuses -mkfs-time where the environment has a time too.
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SOURCE_DATE_EPOCH=") })
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	// Where the program dies first, writing fails with a broken pipe: its
-	// own words come first.
-	written := errors.Join(write(stdin), stdin.Close())
-	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", cmd.Path, errors.Join(err, written), bytes.TrimSpace(said.Bytes()))
-	}
-	return written
 }

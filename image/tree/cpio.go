@@ -34,7 +34,7 @@ func (t *Tree) WriteCpio(w io.Writer) error {
 }
 
 func cpioRecord(name string, n *Node) (cpio.Record, error) {
-	mode := uint64(tarMode(n.Mode))
+	mode := uint64(UnixMode(n.Mode))
 	r := cpio.Record{Info: cpio.Info{Name: name, UID: uint64(n.UID), GID: uint64(n.GID), NLink: 1}}
 	content := []byte{}
 	switch {

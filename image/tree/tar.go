@@ -34,7 +34,7 @@ func (t *Tree) WriteTar(w io.Writer, mtime time.Time) error {
 }
 
 func writeTarNode(tw *tar.Writer, name string, n *Node, linkedTo string, mtime time.Time) error {
-	h := &tar.Header{Name: name, Mode: tarMode(n.Mode), Uid: n.UID, Gid: n.GID, ModTime: mtime}
+	h := &tar.Header{Name: name, Mode: UnixMode(n.Mode), Uid: n.UID, Gid: n.GID, ModTime: mtime}
 	for key, value := range n.Xattrs {
 		if h.PAXRecords == nil {
 			h.PAXRecords = map[string]string{}
@@ -79,8 +79,8 @@ func copyContent(w io.Writer, n *Node) error {
 	return errors.Join(err, r.Close())
 }
 
-// tarMode is the mode's Unix number without the type.
-func tarMode(m fs.FileMode) int64 {
+// UnixMode is the mode's Unix number without the type.
+func UnixMode(m fs.FileMode) int64 {
 	mode := int64(m.Perm())
 	for bit, unix := range map[fs.FileMode]int64{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
 		if m&bit != 0 {
