@@ -1,0 +1,122 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"psyopsOS/release"
+	"psyopsOS/step"
+)
+
+// Unverified is added to the name of a file until it is verified.
+const Unverified = ".unverified"
+
+// maxUnsized bounds a tar of the first psyopsOS, whose signature names no
+// size.
+const maxUnsized = 8 << 30
+
+// Download fetches the tar into a file, and its signatures beside it. The file
+// has its name only once it is verified; a second call goes on where an
+// earlier one was broken off.
+func (r Release) Download(ctx context.Context, name string, progress func(done, total int64)) error {
+	temporary := name + Unverified
+	if err := r.fetch(ctx, temporary, progress); err != nil {
+		return err
+	}
+	for i, signature := range r.Signatures {
+		if err := os.WriteFile(name+".minisig"+r.suffixes[i], signature, 0o644); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(temporary, name); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(name))
+}
+
+// fetch fills a file, from where it ends, and verifies the whole of it.
+func (r Release) fetch(ctx context.Context, name string, progress func(done, total int64)) (err error) {
+	verifier, err := r.keys.Verifier(r.Signatures...)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	from := r.Open(ctx)
+	defer from.Close()
+	have, err := r.have(f, verifier)
+	if err != nil {
+		return err
+	}
+	if err := from.Skip(have); err != nil {
+		return err
+	}
+	told := &tellingWriter{done: have, size: from.Size, tell: progress}
+	if err := copyBounded(io.MultiWriter(f, verifier, told), from, r.bound()-have); err != nil {
+		return err
+	}
+	if _, err := verifier.Verify(); err != nil {
+		// Whatever is wrong with it, fetching the rest will not mend it.
+		return step.WithHint(errors.Join(fmt.Errorf("%s: %w", r.TarAddress(), err), os.Remove(name)),
+			"what was fetched has been removed; the repository may be damaged, or somebody changes what it sends")
+	}
+	return f.Sync()
+}
+
+func (r Release) bound() int64 {
+	if r.Info.Size > 0 {
+		return r.Info.Size
+	}
+	return maxUnsized
+}
+
+// have gives the verifier what is in the file already. A file that is longer
+// than the release is none of it.
+func (r Release) have(f *os.File, verifier *release.Verifier) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if info.Size() > r.bound() {
+		return 0, f.Truncate(0)
+	}
+	return io.Copy(verifier, f)
+}
+
+// copyBounded copies all, and refuses to copy more than limit bytes.
+func copyBounded(w io.Writer, r io.Reader, limit int64) error {
+	n, err := io.CopyBuffer(w, io.LimitReader(r, limit+1), make([]byte, 1<<20))
+	if err == nil && n > limit {
+		err = fmt.Errorf("more than %s", step.Bytes(limit))
+	}
+	return err
+}
+
+type tellingWriter struct {
+	done int64
+	size func() int64
+	tell func(done, total int64)
+}
+
+func (t *tellingWriter) Write(p []byte) (int, error) {
+	t.done += int64(len(p))
+	if t.tell != nil {
+		t.tell(t.done, max(0, t.size()))
+	}
+	return len(p), nil
+}
+
+func syncFolder(name string) error {
+	d, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
