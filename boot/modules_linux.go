@@ -105,6 +105,9 @@ func (l LinuxModules) Loaded() ([]string, error) {
 // Modaliases reads every file modalias below sys/devices, which has more than
 // the buses do: dmi and input devices are on none. A device that goes away
 // meanwhile is not missed.
+//
+// Cards of the mmc bus have no such file: what they are stands in their uevent
+// alone. (An SD card that held the side was not found.)
 func (l LinuxModules) Modaliases() ([]string, error) {
 	var all []string
 	seen := map[string]bool{}
@@ -116,17 +119,29 @@ func (l LinuxModules) Modaliases() ([]string, error) {
 			return err
 		case entry.IsDir() && neverHoldsDevices(entry.Name()):
 			return fs.SkipDir
-		case entry.Name() != "modalias":
+		case entry.Name() != "modalias" && !(entry.Name() == "uevent" && isMMCCard(filepath.Base(filepath.Dir(path)))):
 			return nil
 		}
 		text, err := os.ReadFile(path)
-		if m := strings.TrimSpace(string(text)); err == nil && m != "" && !seen[m] {
+		m := strings.TrimSpace(string(text))
+		if entry.Name() == "uevent" {
+			_, m, _ = strings.Cut("\n"+m, "\nMODALIAS=")
+			m, _, _ = strings.Cut(m, "\n")
+		}
+		if err == nil && m != "" && !seen[m] {
 			seen[m] = true
 			all = append(all, m)
 		}
 		return nil
 	})
 	return all, err
+}
+
+// isMMCCard recognises the folder of a card: "mmc0:4567".
+func isMMCCard(dir string) bool {
+	host, _, ok := strings.Cut(dir, ":")
+	digits := strings.TrimPrefix(host, "mmc")
+	return ok && digits != host && digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
 // neverHoldsDevices names folders of attributes, and of what a device is to

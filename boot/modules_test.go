@@ -237,13 +237,15 @@ func TestAFolderWithoutTablesIsAnErrorWithAHint(t *testing.T) {
 func TestDevicesAreReadFromSysfs(t *testing.T) {
 	root := t.TempDir()
 	for path, text := range map[string]string{
-		"sys/devices/pci0/0000:00:01.0/modalias":         "pci:v1\n",
-		"sys/devices/pci0/0000:00:01.0/virtio0/modalias": "virtio:d1\n",
-		"sys/devices/pci0/0000:00:02.0/modalias":         "pci:v1\n", // the same kind again
-		"sys/devices/virtual/dmi/id/modalias":            "dmi:bvnX:\n",
-		"sys/devices/pci0/0000:00:02.0/power/modalias":   "no device\n",
-		"sys/devices/platform/empty/modalias":            "\n",
-		"proc/modules":                                   "loop 40960 0 - Live 0x0\nusb_storage 1 1 uas, Live 0x0\n",
+		"sys/devices/pci0/0000:00:01.0/modalias":                       "pci:v1\n",
+		"sys/devices/pci0/0000:00:01.0/virtio0/modalias":               "virtio:d1\n",
+		"sys/devices/pci0/0000:00:02.0/modalias":                       "pci:v1\n", // the same kind again
+		"sys/devices/virtual/dmi/id/modalias":                          "dmi:bvnX:\n",
+		"sys/devices/pci0/0000:00:02.0/power/modalias":                 "no device\n",
+		"sys/devices/platform/empty/modalias":                          "\n",
+		"sys/devices/pci0/0000:00:03.0/mmc_host/mmc0/mmc0:4567/uevent": "MMC_TYPE=SD\nMODALIAS=mmc:block\n",
+		"sys/devices/pci0/0000:00:03.0/uevent":                         "DRIVER=sdhci\nMODALIAS=told in modalias\n",
+		"proc/modules":                                                 "loop 40960 0 - Live 0x0\nusb_storage 1 1 uas, Live 0x0\n",
 	} {
 		path = filepath.Join(root, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -255,7 +257,7 @@ func TestDevicesAreReadFromSysfs(t *testing.T) {
 	}
 	kernel := boot.LinuxModules{Root: root}
 	got, err := kernel.Modaliases()
-	if want := []string{"pci:v1", "virtio:d1", "dmi:bvnX:"}; err != nil || !reflect.DeepEqual(got, want) {
+	if want := []string{"pci:v1", "virtio:d1", "mmc:block", "dmi:bvnX:"}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
 	loaded, err := kernel.Loaded()

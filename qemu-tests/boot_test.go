@@ -173,6 +173,32 @@ func TestAnotherInitWithArguments(t *testing.T) {
 	g.Ends("guest-shutdown")
 }
 
+// FORMATS.md, section 8: what the new init finds.
+func TestTheNewInitFindsACleanProcess(t *testing.T) {
+	g := boot(t, Scenario{Words: "init=/bin/sh init_args=-i"})
+	g.HandsOver()
+	if err := g.VM.Console.Shell(g.ctx); err != nil {
+		t.Fatal(err)
+	}
+	g.Runs("dmesg -n 1")
+	g.Prints("echo $$", "1")
+	g.Prints("umask", "0022")
+	g.Prints("ulimit -Sn", "1024")
+	g.Prints("grep SigBlk /proc/1/status", "SigBlk:\t0000000000000000")
+	g.Prints("for i in 0 1 2; do readlink /proc/1/fd/$i; done | sort -u", "/dev/console")
+	// ash opens its terminal once more, with a number from 10 on.
+	g.Prints("ls /proc/1/fd | grep -vE '^(0|1|2|[1-9][0-9])$' || true", "")
+	g.Prints("tr '\\0' '\\n' < /proc/1/environ | sort", "HOME=/\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nTERM=linux")
+	for _, mount := range []string{"/proc proc", "/sys sysfs", "/dev devtmpfs", "/dev/pts devpts", "/dev/shm tmpfs", "/run tmpfs",
+		"/media/root-ro squashfs", "/media/root-rw tmpfs", "/media/psyopsOS tmpfs", "/.modloop squashfs", "/mnt/psyops-secret/mount tmpfs"} {
+		g.Runs("grep -q ' " + mount + " ' /proc/mounts")
+	}
+	g.Runs("grep -q ' /dev/pts .*gid=5,mode=620' /proc/mounts")
+	g.Runs("modprobe dummy && lsmod | grep -q ^dummy")
+	g.Types("poweroff -f\r")
+	g.Ends("guest-shutdown")
+}
+
 // Issue 2, test 8.
 func TestAPlainRootBoots(t *testing.T) {
 	g := boot(t, Scenario{

@@ -86,8 +86,9 @@ func (c *console) settings(when uint, change func(*unix.Termios)) error {
 	return errors.Join(err, set)
 }
 
-// keyByKey gives each key at once, unseen.
+// keyByKey gives each key at once, unseen; Ctrl-S is a key like others.
 func keyByKey(t *unix.Termios) {
+	t.Iflag &^= unix.IXON
 	t.Lflag &^= unix.ICANON | unix.ECHO | unix.ISIG
 	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
 }
