@@ -120,7 +120,17 @@ func InitramfsModules(ctx context.Context, k Kernel, names []string) (_ *tree.Tr
 	if err != nil {
 		return nil, nil, fmt.Errorf("initramfs modules: %w", err)
 	}
+	t.RemoveFunc(func(name string, _ *tree.Node) bool { return unusedTable(path.Base(name)) })
 	return t, absent, nil
+}
+
+// unusedTable names depmod's files that init does not read.
+func unusedTable(base string) bool {
+	switch base {
+	case "modules.order", "modules.symbols", "modules.devname", "modules.builtin.modinfo":
+		return true
+	}
+	return strings.HasPrefix(base, "modules.") && strings.HasSuffix(base, ".bin")
 }
 
 // ParseModuleList reads a list of module names, one a line; what follows a #

@@ -252,6 +252,13 @@ func TestTheInitramfsGetsTheModulesNamedAndWhatTheyNeed(t *testing.T) {
 			if got := modulesIn(t, x, "lib/modules/"+kver); !slices.Equal(got, c.want) || !slices.Equal(absent, c.absent) {
 				t.Errorf("got %v without %v, want %v without %v", got, absent, c.want, c.absent)
 			}
+			tables, err := fs.Glob(x.FS(), "lib/modules/"+kver+"/modules.*")
+			for i, name := range tables {
+				tables[i] = strings.TrimPrefix(name, "lib/modules/"+kver+"/")
+			}
+			if want := []string{"modules.alias", "modules.builtin", "modules.dep", "modules.softdep"}; err != nil || !slices.Equal(tables, want) {
+				t.Errorf("the tables are %v, %v, want %v", tables, err, want)
+			}
 		})
 	}
 }
