@@ -27,16 +27,38 @@ func (consoles) Write(p []byte) (int, error) {
 }
 
 // A tty is a device that must not stop the boot: neither by becoming the
-// controlling terminal nor by a line that a stray Ctrl-S has stopped.
+// controlling terminal nor by a line that does not take what is written.
 type tty struct{ *os.File }
 
-// patience bounds a write to a stopped line.
+// patience bounds a write.
 const patience = time.Second
 
 func openTTY(path string) (tty, error) {
 	// O_NONBLOCK makes SetWriteDeadline work.
 	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
-	return tty{f}, err
+	if err != nil {
+		return tty{}, err
+	}
+	startLine(f)
+	return tty{f}, nil
+}
+
+// startLine takes Ctrl-S its meaning, which also starts a line that one has
+// stopped: noise on a serial line would cost every message its patience. The
+// emergency shell and getty make settings of their own.
+func startLine(f *os.File) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		t, err := unix.IoctlGetTermios(int(fd), unix.TCGETS)
+		if err != nil || t.Iflag&unix.IXON == 0 {
+			return // no terminal, or nothing to do
+		}
+		t.Iflag &^= unix.IXON
+		_ = unix.IoctlSetTermios(int(fd), unix.TCSETS, t)
+	})
 }
 
 func (t tty) Write(p []byte) (int, error) {

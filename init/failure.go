@@ -65,6 +65,7 @@ func (b *booting) release() string {
 
 // shellAsked is the shell that a word of the command line asks for.
 func (b *booting) shellAsked(ctx context.Context, asked string) error {
+	b.warn("write boot.json", b.writeReport())
 	facts := b.facts("goes on with the boot")
 	facts.Asked = asked
 	_, err := b.shell(ctx, shell.Banner(nil, facts), b.c.Patience, "the boot goes on")
