@@ -44,7 +44,7 @@ func (j *journey) mountSide(ctx context.Context, r *step.Reporter) error {
 
 // verifyManifest believes the manifest before any of its words is used.
 func (j *journey) verifyManifest(ctx context.Context, r *step.Reporter) error {
-	manifest, err := j.readManifest()
+	manifest, err := j.readManifest(r)
 	if err != nil {
 		err = j.otherSide(err)
 		if j.c.Verify == VerifyRequire {
@@ -88,7 +88,7 @@ func architecture() string {
 	return runtime.GOARCH
 }
 
-func (j *journey) readManifest() (release.Manifest, error) {
+func (j *journey) readManifest(r *step.Reporter) (release.Manifest, error) {
 	if j.c.Verify == VerifyOff {
 		return release.Manifest{}, errors.New("psyopsos.verify=off: nothing on this side is verified")
 	}
@@ -104,7 +104,17 @@ func (j *journey) readManifest() (release.Manifest, error) {
 	if err != nil {
 		return release.Manifest{}, err
 	}
-	return j.m.Keys.VerifyManifest(text, signature)
+	manifest, err := j.m.Keys.VerifyManifest(text, signature)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	vouched, err := j.m.Keys.Whole(text, signature)
+	for _, key := range vouched.By {
+		if key.IsDevelopment() {
+			r.Note("signed by a development key, which has no password: not for machines that matter")
+		}
+	}
+	return manifest, err
 }
 
 // planMemory decides whether the image is copied, and says what it counted.

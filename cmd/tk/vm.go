@@ -55,7 +55,7 @@ func runVM(ctx context.Context, e env, args []string) error {
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintf(e.stderr, "%s starts (%s, %d MiB); what it writes to its disk is %s.\n"+
-		"GRUB's menu comes after about 5 seconds, the login after about 40 without KVM.\n"+
+		"The loader speaks after about 5 seconds (Esc: its menu), the login comes after about 40 without KVM.\n"+
 		"Log in as root, without a password. %s.\n\n",
 		*disk, accel, *memory, map[bool]string{true: "kept", false: "thrown away"}[*keep], vm.HowToLeave)
 	return vm.Interactive(ctx, vm.Machine{
