@@ -45,9 +45,8 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Transport == nil {
 		o.Transport = &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			TLSHandshakeTimeout:   o.Idle,
-			ResponseHeaderTimeout: o.Idle,
+			// There are no time-outs of its own: web.get bounds every silence.
+			Proxy: http.ProxyFromEnvironment,
 			// A length and a range must be of the file itself.
 			DisableCompression:  true,
 			MaxIdleConnsPerHost: 1,
