@@ -60,7 +60,10 @@ func readSource(ctx context.Context, root, out string, now time.Time) (source, e
 		s.Time = time.Unix(seconds, 0).UTC()
 		return s, nil
 	}
-	if inGit && !s.Dirty {
+	if !inGit {
+		return s, nil // nothing tells whether the tree has changed
+	}
+	if !s.Dirty {
 		seconds, err := git(ctx, root, "log", "-1", "--format=%ct")
 		if err != nil {
 			return source{}, err
@@ -102,9 +105,6 @@ func (s source) sticky(ctx context.Context, root, out string) (source, error) {
 // treeFingerprint tells one state of the working tree from another, by the
 // commit and by size and time of every file that differs from it.
 func treeFingerprint(ctx context.Context, root, revision string) (string, error) {
-	if revision == "" {
-		return root, nil
-	}
 	changed, err := git(ctx, root, "ls-files", "--modified", "--deleted", "--others", "--exclude-standard", "-z")
 	if err != nil {
 		return "", err
