@@ -41,7 +41,7 @@ func (r Release) Open(ctx context.Context) *Reader {
 	if size == 0 {
 		size = -1
 	}
-	return &Reader{ctx: ctx, place: r.repository.place, options: r.repository.options, name: r.Info.Filename, size: size}
+	return &Reader{ctx: ctx, place: r.repository.place, options: r.repository.options, name: r.tar, size: size}
 }
 
 // Offset is how far it has read.

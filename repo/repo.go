@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -64,12 +65,13 @@ type Release struct {
 	Signatures [][]byte // the first is the one of the plain name
 	Address    string   // of the first signature, for people
 	suffixes   []string // of the signatures' names, after X.minisig
+	tar        string   // its name at the place
 	repository Repository
 	keys       release.Keys
 }
 
 // TarAddress is where the tar is, for people.
-func (r Release) TarAddress() string { return r.repository.place.address(r.Info.Filename) }
+func (r Release) TarAddress() string { return r.repository.place.address(r.tar) }
 
 // Latest is the newest release of its kind for a platform, as the repository
 // says. The signature says which tar it belongs to, so that two releases are
@@ -100,6 +102,23 @@ func (r Repository) Version(ctx context.Context, keys release.Keys, kind release
 	return Release{}, fmt.Errorf("no release %s of type %s: %w", version, kind, absent)
 }
 
+// Named is the release whose tar has a name that a release may have.
+func (r Repository) Named(ctx context.Context, keys release.Keys, name string) (Release, error) {
+	parsed, err := release.ParseName(name)
+	if err != nil {
+		return Release{}, err
+	}
+	return r.vouched(ctx, keys, parsed.Kind, name+".minisig")
+}
+
+// File is the release in a tar of any name, with its signatures beside it.
+func File(ctx context.Context, keys release.Keys, name string) (Release, error) {
+	r := Repository{folder{filepath.Dir(name)}, Options{}.withDefaults()}
+	found, err := r.anyKind(ctx, keys, filepath.Base(name)+".minisig")
+	found.tar = filepath.Base(name)
+	return found, err
+}
+
 func namesOf(kind release.Kind, platform, version string) []string {
 	names := []string{release.Name{Kind: kind, Platform: platform, Version: version}.String()}
 	if kind == release.ESP {
@@ -108,8 +127,17 @@ func namesOf(kind release.Kind, platform, version string) []string {
 	return append(names, "psyopsOS.grubusb.os."+version+".tar", "psyopsOS."+version+".tar")
 }
 
-// vouched fetches a signature, and more of them where one is not enough.
+// vouched fetches a signature, of a release of one kind.
 func (r Repository) vouched(ctx context.Context, keys release.Keys, kind release.Kind, name string) (Release, error) {
+	found, err := r.anyKind(ctx, keys, name)
+	if err == nil && found.Info.Kind != kind {
+		return Release{}, fmt.Errorf("%s: it is a release of type %s, not %s", found.Address, found.Info.Kind, kind)
+	}
+	return found, err
+}
+
+// anyKind fetches a signature, and more of them where one is not enough.
+func (r Repository) anyKind(ctx context.Context, keys release.Keys, name string) (Release, error) {
 	content, at, final, err := r.place.signature(ctx, name)
 	if err != nil {
 		return Release{}, err
@@ -124,9 +152,7 @@ func (r Repository) vouched(ctx context.Context, keys release.Keys, kind release
 	if err != nil {
 		return Release{}, fmt.Errorf("%s: %w", at, err)
 	}
-	if found.Info.Kind != kind {
-		return Release{}, fmt.Errorf("%s: it is a release of type %s, not %s", at, found.Info.Kind, kind)
-	}
+	found.tar = found.Info.Filename
 	return found, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -177,5 +179,35 @@ func TestTheProxyOfTheEnvironmentIsUsed(t *testing.T) {
 	transport := Options{}.withDefaults().Transport.(*http.Transport)
 	if transport.Proxy == nil || !transport.DisableCompression {
 		t.Errorf("got %+v", transport)
+	}
+}
+
+func TestATarMayHaveAnotherNameThanItsSignatureSays(t *testing.T) {
+	public, secret := newKey(t)
+	m := makeRelease(t, secret, v1, 1000)
+	file := filepath.Join(t.TempDir(), "psyopsOS.tar")
+	for name, content := range map[string][]byte{file: m.tar, file + ".minisig": m.signature} {
+		if err := os.WriteFile(name, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := File(t.Context(), keysOf(t, 1, public), file)
+	if err != nil || found.TarAddress() != file {
+		t.Fatalf("got %+v, %v", found, err)
+	}
+	if got, err := readAll(found.Open(t.Context())); err != nil || !bytes.Equal(got, m.tar) {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}
+
+func TestAReleaseIsFoundByTheNameOfItsTar(t *testing.T) {
+	public, secret := newKey(t)
+	m := makeRelease(t, secret, v1, 10)
+	r, keys := open(t, serve(t, m).address()), keysOf(t, 1, public)
+	if found, err := r.Named(t.Context(), keys, m.info.Filename); err != nil || found.Info.Version != v1 {
+		t.Errorf("got %+v, %v", found.Info, err)
+	}
+	if _, err := r.Named(t.Context(), keys, "../"+m.info.Filename); err == nil {
+		t.Error("a name with a folder was taken")
 	}
 }
