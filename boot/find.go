@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"psyopsOS/layout"
@@ -46,14 +47,36 @@ func (j *journey) await(ctx context.Context, r *step.Reporter, label layout.Labe
 		}
 		return mounts.Volume{}, err
 	}
-	if len(duplicates) > 0 {
-		r.Warn(&mounts.DuplicateError{Label: label, Chosen: found, Duplicates: duplicates})
-	}
+	j.warnDuplicates(r, label, found, duplicates)
 	if j.c.Disk != "" && !onBootedDisk(seen, label, j.c.Disk) {
 		r.Warn(step.WithHint(fmt.Errorf("the booted disk (partition %s) has no volume labelled %s; %s is used", j.c.Disk, label, found.Name),
 			"is a driver missing, or was the disk pulled? modules= and psyopsos.wait= help"))
 	}
 	return found, nil
+}
+
+// findDuplicates looks again when all drivers are there: the side may have been
+// found before another disk with the same labels came.
+func (j *journey) findDuplicates(ctx context.Context, r *step.Reporter) error {
+	seen, err := mounts.FindLabels(j.m.Storage)
+	if err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(seen, func(v mounts.Volume) bool { return v.Name == j.side.Name || v.Label != string(j.c.Side) })
+	j.warnDuplicates(r, j.c.Side, j.side, others)
+	return nil
+}
+
+// warnDuplicates names each duplicate once.
+func (j *journey) warnDuplicates(r *step.Reporter, label layout.Label, chosen mounts.Volume, others []mounts.Volume) {
+	others = slices.DeleteFunc(slices.Clone(others), func(v mounts.Volume) bool { return j.warned[v.Name] })
+	if len(others) == 0 {
+		return
+	}
+	r.Warn(&mounts.DuplicateError{Label: label, Chosen: chosen, Duplicates: others})
+	for _, v := range others {
+		j.warned[v.Name] = true
+	}
 }
 
 var errWaited = errors.New("waited long enough")

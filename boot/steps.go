@@ -15,7 +15,7 @@ import (
 // before the new init: read it from top to bottom. Each step is a method of
 // journey, in the file named after its chapter.
 func Steps(c Cmdline, m Machine) []step.Step {
-	j := &journey{c: c, m: m}
+	j := &journey{c: c, m: m, warned: map[string]bool{}}
 	steps := j.fromSide()
 	if c.Side == "" {
 		steps = j.fromPlainRoot()
@@ -62,6 +62,7 @@ func (j *journey) fromSide() []step.Step {
 			step.Line{ // needs the modloop alone
 				{Name: "mount modloop", Do: j.mountModloop},
 				{Name: "load drivers", Optional: true, Do: j.loadDrivers},
+				{Name: "look for duplicates", Optional: true, Do: j.findDuplicates},
 				{Name: "read psyops-secret", Optional: true, Do: j.readSecret},
 				{Name: "name network links", Optional: true, Do: j.nameLinks},
 			},
@@ -92,6 +93,7 @@ type journey struct {
 	m Machine
 
 	side     mounts.Volume    // find
+	warned   map[string]bool  // find, look for duplicates: those that were named
 	manifest release.Manifest // verify the manifest
 	toRAM    bool             // plan memory
 	squashfs string           // copy squashfs: the file to loop

@@ -98,6 +98,30 @@ func TestTheBootedDiskWinsAndTheOtherIsNamed(t *testing.T) {
 	}
 }
 
+// A lateDisk comes when the drivers of the modloop are loaded.
+type lateDisk struct {
+	boot.Modules
+	w *world
+}
+
+func (l lateDisk) Modaliases() ([]string, error) {
+	if l.w.storage.Mounted(filepath.Join(l.w.machine.Root, layout.ModloopDir)) {
+		l.w.late.Do(func() { l.w.plug("vdb", "0bbb", "1bbb") })
+	}
+	return l.Modules.Modaliases()
+}
+
+func TestADiskThatComesLaterIsStillNamed(t *testing.T) {
+	w := newWorld(t)
+	w.machine.Modules = lateDisk{w.modules, w}
+	if err := w.boot("psyopsos=psyopsOS-A psyopsos.disk=0aaa"); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(w.warnings(), "vdb3"); got != 1 {
+		t.Errorf("the disk that came later is named %d times in %q, want once", got, w.warnings())
+	}
+}
+
 func TestALateStickIsFoundByItsEventAlone(t *testing.T) {
 	w := newWorld(t)
 	w.storage.Unplug("vda")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,6 +39,7 @@ type world struct {
 	side   map[string]string
 	handed []mounts.HandoverPlan
 	events step.Recorder
+	late   sync.Once
 }
 
 func newWorld(t *testing.T) *world {
