@@ -177,6 +177,11 @@ func TestOddNamesAndAllKindsOfNodes(t *testing.T) {
 	if content := read(t, filepath.Join(dir, `odd/q"u\o`)); string(content) != "shared" {
 		t.Errorf("the second name of the file holds %q", content)
 	}
+	one, err1 := os.Stat(filepath.Join(dir, "odd/a b"))
+	two, err2 := os.Stat(filepath.Join(dir, `odd/q"u\o`))
+	if err1 != nil || err2 != nil || !os.SameFile(one, two) {
+		t.Errorf("the hard link became a copy: %v, %v", err1, err2)
+	}
 }
 
 func TestWhatASquashfsCannotBeGivenIsRefused(t *testing.T) {

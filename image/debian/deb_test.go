@@ -60,6 +60,7 @@ func TestADamagedPackageIsRefused(t *testing.T) {
 	}{
 		{"cut short", whole[:len(whole)-40], ""},
 		{"a flipped bit", flip(whole, len(whole)-60), ""},
+		{"damage behind the last file", flip(whole, len(whole)-6), ""},
 		{"no package at all", []byte("<html>not found</html>"), "no Debian package"},
 		{"empty", nil, "no Debian package"},
 		{"unknown compression", makeDeb(t, "data.tar.br", nil), "unknown kind of compression"},

@@ -352,15 +352,35 @@ func TestABuildWaitsForAnotherOne(t *testing.T) {
 	}
 }
 
-func TestAChangeWithinOneTickOfTheClockIsSeen(t *testing.T) {
-	b := newBench(t)
-	for i := range 20 {
-		want := fmt.Sprintf("%04d", i) // the same size each time
-		b.write("src/vmlinuz", want)
-		b.mustBuild("kernel")
-		if got, err := os.ReadFile(filepath.Join(b.dir, "out/kernel/out")); err != nil || string(got) != want {
-			t.Fatalf("the output is %q, %v, want %q", got, err, want)
-		}
+func TestAStampVouchesOnlyForAFileThatHasBeenLeftAlone(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		age  time.Duration
+		want bool
+	}{
+		{"changed within a tick of the clock", racy / 2, false},
+		{"changed in the future", -time.Hour, false},
+		{"left alone", 2 * racy, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			name := filepath.Join(dir, "f")
+			if err := os.WriteFile(name, []byte("x"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			s, err := stampOf(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := openIndex(dir)
+			x.now = func() time.Time { return time.Unix(0, s.CTime).Add(c.age) }
+			if _, err := x.file(name); err != nil {
+				t.Fatal(err)
+			}
+			if _, known := x.known(name, s); known != c.want {
+				t.Errorf("it is remembered: %v, want %v", known, c.want)
+			}
+		})
 	}
 }
 
