@@ -85,10 +85,22 @@ func (j *journey) loadDrivers(ctx context.Context, r *step.Reporter) error {
 	}
 	j.pointToFirmware(r)
 	tellDrivers(r, drivers.Load(ctx, j.c.Modules...))
-	// What processors ask for (KVM, ciphers, frequencies) took half of this
-	// step's 1.3 s without KVM, and nothing before OpenRC's hwdrivers needs it.
-	tellDrivers(r, drivers.Coldplug(ctx, "cpu:"))
+	drivers.Leave(laterFolders()...)
+	tellDrivers(r, drivers.Coldplug(ctx))
 	return nil
+}
+
+// laterFolders have drivers that nothing needs before OpenRC's hwdrivers: no
+// disk, no network card, no bus or keyboard that leads to one. Those of screens
+// and sound take seconds on the metal. What is not named here is loaded.
+func laterFolders() []string {
+	return []string{
+		"kernel/arch", "kernel/crypto", "kernel/sound", "kernel/drivers/accel", "kernel/drivers/acpi", "kernel/drivers/char",
+		"kernel/drivers/cpufreq", "kernel/drivers/crypto", "kernel/drivers/edac", "kernel/drivers/firmware", "kernel/drivers/gpu",
+		"kernel/drivers/hwmon", "kernel/drivers/iio", "kernel/drivers/input", "kernel/drivers/leds", "kernel/drivers/media",
+		"kernel/drivers/platform", "kernel/drivers/powercap", "kernel/drivers/rtc", "kernel/drivers/thermal",
+		"kernel/drivers/video", "kernel/drivers/watchdog",
+	}
 }
 
 // pointToFirmware lets drivers that are loaded here find their firmware, which

@@ -18,7 +18,7 @@ import (
 )
 
 // LinuxModules is the running kernel. It reads Root's proc/modules and
-// sys/devices, and calls finit_module(2) and init_module(2).
+// sys/bus, and calls finit_module(2) and init_module(2).
 //
 // u-root's kmodule is not used: it knows neither modules.alias nor softdeps
 // nor a blacklist, fails where a loaded module is not in the folder, and its
@@ -102,55 +102,83 @@ func (l LinuxModules) Loaded() ([]string, error) {
 	return names, nil
 }
 
-// Modaliases reads every file modalias below sys/devices, which has more than
-// the buses do: dmi and input devices are on none. A device that goes away
-// meanwhile is not missed.
+// Modaliases reads the files modalias of the devices on every bus, and of the
+// two classes that drivers are for without a bus. (Walking all of sys/devices
+// finds them too and took twice as long: 464 folders for 30 devices.) A device
+// that goes away meanwhile is not missed.
+//
+// What processors ask for is on no bus, and left out: KVM, ciphers and
+// frequencies took half of the time that loading took, and nothing before
+// OpenRC's hwdrivers needs them.
 //
 // Cards of the mmc bus have no such file: what they are stands in their uevent
 // alone. (An SD card that held the side was not found.)
 func (l LinuxModules) Modaliases() ([]string, error) {
+	buses, err := filepath.Glob(filepath.Join(l.Root, "sys/bus/*/devices"))
+	if err != nil {
+		return nil, err
+	}
+	for _, class := range []string{"dmi", "input"} {
+		buses = append(buses, filepath.Join(l.Root, "sys/class", class))
+	}
 	var all []string
 	seen := map[string]bool{}
-	err := filepath.WalkDir(filepath.Join(l.Root, "sys/devices"), func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return nil
-		case err != nil:
-			return err
-		case entry.IsDir() && neverHoldsDevices(entry.Name()):
-			return fs.SkipDir
-		case entry.Name() != "modalias" && !(entry.Name() == "uevent" && isMMCCard(filepath.Base(filepath.Dir(path)))):
-			return nil
+	for _, bus := range buses {
+		names, err := folderNames(bus)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
-		text, err := os.ReadFile(path)
-		m := strings.TrimSpace(string(text))
-		if entry.Name() == "uevent" {
-			_, m, _ = strings.Cut("\n"+m, "\nMODALIAS=")
-			m, _, _ = strings.Cut(m, "\n")
+		if err != nil {
+			return all, err
 		}
-		if err == nil && m != "" && !seen[m] {
-			seen[m] = true
-			all = append(all, m)
+		for _, name := range names {
+			m := readModalias(bus + "/" + name)
+			if m != "" && !seen[m] {
+				seen[m] = true
+				all = append(all, m)
+			}
 		}
-		return nil
-	})
-	return all, err
-}
-
-// isMMCCard recognises the folder of a card: "mmc0:4567".
-func isMMCCard(dir string) bool {
-	host, _, ok := strings.Cut(dir, ":")
-	digits := strings.TrimPrefix(host, "mmc")
-	return ok && digits != host && digits != "" && strings.Trim(digits, "0123456789") == ""
-}
-
-// neverHoldsDevices names folders of attributes, and of what a device is to
-// programs and not to the kernel: four fifths of sysfs.
-func neverHoldsDevices(name string) bool {
-	switch name {
-	case "power", "statistics", "queues", "msi_irqs", "trace", "wakeup",
-		"block", "bdi", "net", "tty", "vc", "vtconsole", "mem", "misc", "memory", "workqueue":
-		return true
 	}
-	return false
+	return all, nil
+}
+
+// folderNames are in the folder's own order.
+func folderNames(name string) ([]string, error) {
+	folder, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	return folder.Readdirnames(-1)
+}
+
+func readModalias(device string) string {
+	if m := readAttribute(device + "/modalias"); m != "" {
+		return m
+	}
+	if filepath.Base(filepath.Dir(filepath.Dir(device))) != "mmc" {
+		return ""
+	}
+	_, m, _ := strings.Cut("\n"+readAttribute(device+"/uevent"), "\nMODALIAS=")
+	m, _, _ = strings.Cut(m, "\n")
+	return m
+}
+
+// attributeLimit is a page: sysfs has no longer ones.
+const attributeLimit = 4096
+
+// readAttribute is empty where there is none. It takes four system calls where
+// os.ReadFile takes eight.
+func readAttribute(name string) string {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(fd)
+	var text [attributeLimit]byte
+	n, err := unix.Read(fd, text[:])
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text[:n]))
 }

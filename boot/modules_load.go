@@ -21,6 +21,7 @@ type Drivers struct {
 	tree       ModuleTree
 	kernel     Modules
 	blacklist  map[string]bool
+	leave      []string // folders of modules that no device gets from here
 	parameters map[string]string
 	loaded     map[string]bool
 	failed     map[string]error // not tried again for another device
@@ -66,6 +67,16 @@ func OpenDrivers(dir string, kernel Modules, c Cmdline) (*Drivers, error) {
 	return d, nil
 }
 
+// Leave leaves the modules below these folders of the kernel's tree to somebody
+// later, whatever device asks for them. By name, and where another module
+// needs them, they are loaded all the same.
+func (d *Drivers) Leave(folders ...string) { d.leave = append(d.leave, folders...) }
+
+func (d *Drivers) left(module string) bool {
+	file := d.tree.Modules[module].File
+	return slices.ContainsFunc(d.leave, func(folder string) bool { return strings.HasPrefix(file, folder+"/") })
+}
+
 // Load loads modules by name, or by an alias that is no device's, such as
 // fs-ext4. What failed before is tried again: somebody asks for it.
 func (d *Drivers) Load(ctx context.Context, names ...string) DriverReport {
@@ -104,28 +115,23 @@ func (d *Drivers) loadFor(ctx context.Context, modaliases []string, r *DriverRep
 	for _, m := range modaliases {
 		if !d.seen[m] {
 			d.seen[m] = true
-			want = append(want, d.tree.ForDevice(m, d.blacklist)...)
+			want = append(want, slices.DeleteFunc(d.tree.ForDevice(m, d.blacklist), d.left)...)
 		}
 	}
 	d.insert(ctx, want, r)
 }
 
 // Coldplug loads the drivers of all devices that are there, and again as long
-// as loading one has shown new devices. Devices whose modalias begins with one
-// of skip are left to somebody later: "cpu:" brings kvm and half of the
-// crypto modules, which is most of the time that loading takes.
-func (d *Drivers) Coldplug(ctx context.Context, skip ...string) DriverReport {
+// as loading one has shown new devices.
+func (d *Drivers) Coldplug(ctx context.Context) DriverReport {
 	var r DriverReport
-	skipped := func(modalias string) bool {
-		return slices.ContainsFunc(skip, func(prefix string) bool { return strings.HasPrefix(modalias, prefix) })
-	}
 	for { // each round but the last loads a module, and there are so many
 		before := len(r.Loaded)
 		modaliases, err := d.kernel.Modaliases()
 		if err != nil {
 			r.Failed = append(r.Failed, fmt.Errorf("list devices: %w", err))
 		}
-		d.loadFor(ctx, slices.DeleteFunc(modaliases, skipped), &r)
+		d.loadFor(ctx, modaliases, &r)
 		if len(r.Loaded) == before {
 			return r
 		}

@@ -137,14 +137,20 @@ func TestColdplugLooksAgainOnlyAfterAModuleWasLoaded(t *testing.T) {
 	}
 }
 
-func TestColdplugLeavesWhatItIsToldTo(t *testing.T) {
-	kernel := &boottest.Modules{Devices: []string{"virtio:d00000002v1", "usb:v1p1d1dc00dsc00dp00ic08isc06ip50in00"}}
+func TestADriverOfAFolderThatIsLeftLoadsOnlyByNameAndByNeed(t *testing.T) {
+	kernel := &boottest.Modules{Devices: []string{"usb:v1p1d1dc0dsc0dp0ic08isc06ip50in0"}}
 	d := drivers(t, kernel, "")
-	if r := d.Coldplug(t.Context(), "usb:", "cpu:"); strings.Join(r.Loaded, " ") != "virtio virtio_ring virtio_blk" {
-		t.Errorf("got %+v, want no driver of the USB device", r)
+	d.Leave("kernel/us", "kernel/usb", "kernel/scsi")
+	if r := d.Coldplug(t.Context()); len(r.Loaded)+len(r.Failed) > 0 {
+		t.Errorf("a device got %v, %v of a folder that is left", r.Loaded, r.Failed)
 	}
-	if r := d.Coldplug(t.Context()); len(r.Loaded) == 0 {
-		t.Error("what was left is not loaded when asked for")
+	if r := d.Load(t.Context(), "usb-storage"); strings.Join(r.Loaded, " ") != "scsi_mod usb_storage" {
+		t.Errorf("by name it got %v, %v", r.Loaded, r.Failed)
+	}
+	other := drivers(t, &boottest.Modules{Devices: kernel.Devices}, "")
+	other.Leave("kernel/us", "kernel/scsi")
+	if r := other.Coldplug(t.Context()); !reflect.DeepEqual(r.Loaded[:2], []string{"scsi_mod", "usb_storage"}) {
+		t.Errorf("got %v; kernel/us is not kernel/usb, and a need is loaded", r.Loaded)
 	}
 }
 
@@ -237,15 +243,17 @@ func TestAFolderWithoutTablesIsAnErrorWithAHint(t *testing.T) {
 func TestDevicesAreReadFromSysfs(t *testing.T) {
 	root := t.TempDir()
 	for path, text := range map[string]string{
-		"sys/devices/pci0/0000:00:01.0/modalias":                       "pci:v1\n",
-		"sys/devices/pci0/0000:00:01.0/virtio0/modalias":               "virtio:d1\n",
-		"sys/devices/pci0/0000:00:02.0/modalias":                       "pci:v1\n", // the same kind again
-		"sys/devices/virtual/dmi/id/modalias":                          "dmi:bvnX:\n",
-		"sys/devices/pci0/0000:00:02.0/power/modalias":                 "no device\n",
-		"sys/devices/platform/empty/modalias":                          "\n",
-		"sys/devices/pci0/0000:00:03.0/mmc_host/mmc0/mmc0:4567/uevent": "MMC_TYPE=SD\nMODALIAS=mmc:block\n",
-		"sys/devices/pci0/0000:00:03.0/uevent":                         "DRIVER=sdhci\nMODALIAS=told in modalias\n",
-		"proc/modules":                                                 "loop 40960 0 - Live 0x0\nusb_storage 1 1 uas, Live 0x0\n",
+		"sys/bus/pci/devices/0000:00:01.0/modalias": "pci:v1\n",
+		"sys/bus/pci/devices/0000:00:02.0/modalias": "pci:v1\n", // the same kind again
+		"sys/bus/pci/devices/0000:00:03.0/uevent":   "DRIVER=sdhci\nMODALIAS=told in modalias\n",
+		"sys/bus/platform/devices/empty/modalias":   "\n",
+		"sys/bus/virtio/devices/virtio0/modalias":   "virtio:d1\n",
+		"sys/bus/mmc/devices/mmc0:4567/uevent":      "MMC_TYPE=SD\nMODALIAS=mmc:block\n",
+		"sys/class/dmi/id/modalias":                 "dmi:bvnX:\n",
+		"sys/class/input/input3/modalias":           "input:b1\n",
+		"sys/class/tty/tty1/modalias":               "no driver looks here\n",
+		"sys/devices/system/cpu/modalias":           "cpu:type:x86,ven0000fam0006mod0055:feature:,0000\n",
+		"proc/modules":                              "loop 40960 0 - Live 0x0\nusb_storage 1 1 uas, Live 0x0\n",
 	} {
 		path = filepath.Join(root, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -255,14 +263,21 @@ func TestDevicesAreReadFromSysfs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A device that went away while the bus was read.
+	if err := os.Symlink("nowhere", filepath.Join(root, "sys/bus/pci/devices/gone")); err != nil {
+		t.Fatal(err)
+	}
 	kernel := boot.LinuxModules{Root: root}
 	got, err := kernel.Modaliases()
-	if want := []string{"pci:v1", "virtio:d1", "mmc:block", "dmi:bvnX:"}; err != nil || !reflect.DeepEqual(got, want) {
+	if want := []string{"mmc:block", "pci:v1", "virtio:d1", "dmi:bvnX:", "input:b1"}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
 	loaded, err := kernel.Loaded()
 	if want := []string{"loop", "usb_storage"}; err != nil || !reflect.DeepEqual(loaded, want) {
 		t.Errorf("got %v, %v, want %v", loaded, err, want)
+	}
+	if got, err := (boot.LinuxModules{Root: t.TempDir()}).Modaliases(); err != nil || len(got) > 0 {
+		t.Errorf("got %v, %v without sysfs, want nothing", got, err)
 	}
 	if loaded, err := (boot.LinuxModules{Root: t.TempDir()}).Loaded(); err != nil || loaded != nil {
 		t.Errorf("got %v, %v of a kernel without modules, want nothing", loaded, err)
