@@ -43,7 +43,7 @@ func dependencies() []dependency {
 		{program: "apt-get", pkg: "apt", why: "fetches the packages of testos"},
 		{program: "sgdisk", pkg: "gdisk", why: "judges our partition tables", test: true},
 		{program: "cpio", pkg: "cpio", why: "judges our initramfs", test: true},
-		{program: "xz", pkg: "xz-utils", why: "makes packages for tests", test: true},
+		{program: "xz", pkg: "xz-utils", why: "unpacks kernel packages five times faster than we do"},
 	}
 }
 
