@@ -30,6 +30,7 @@ func (j *journey) readSecret(ctx context.Context, r *step.Reporter) error {
 	volume, err := j.findSecret(ctx, r)
 	if err != nil {
 		r.Warn(err)
+		r.Fact("nodename", j.node.Name, "this node is %s", j.node.Name)
 		return nil
 	}
 	m := mounts.Mount{Source: volume.Path(), Target: j.m.path(secretVolume), Type: volume.Type,

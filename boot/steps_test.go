@@ -324,6 +324,9 @@ func TestANodeWithoutSecretsBootsUnconfigured(t *testing.T) {
 			if name, _ := w.installed("etc/hostname"); name != layout.Unconfigured+"\n" {
 				t.Errorf("hostname is %q", name)
 			}
+			if name := w.fact("nodename"); name != layout.Unconfigured {
+				t.Errorf("the fact nodename is %v", name)
+			}
 			if !strings.Contains(w.warnings(), c.told) {
 				t.Errorf("warned of %q, want %q", w.warnings(), c.told)
 			}
