@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +26,50 @@ func (consoles) Write(p []byte) (int, error) {
 		}
 	}
 	return len(p), nil
+}
+
+// heldConsoles writes to every console like consoles, and keeps them open in
+// between: finding and opening them took twice as long as writing a line, for
+// each of the forty lines of a boot. One that was hung up is opened anew.
+type heldConsoles struct {
+	names  []string
+	held   []tty // of names; the zero tty where it cannot be opened
+	looked time.Time
+}
+
+// newConsolesWithin is how soon a console that the kernel took into use
+// meanwhile is told too.
+const newConsolesWithin = time.Second
+
+func (h *heldConsoles) Write(p []byte) (int, error) {
+	if time.Since(h.looked) > newConsolesWithin {
+		h.look()
+	}
+	for i, t := range h.held {
+		if _, err := t.Write(p); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		_ = t.Close()
+		if h.held[i], _ = openTTY("/dev/" + h.names[i]); h.held[i].File != nil {
+			_, _ = h.held[i].Write(p)
+		}
+	}
+	return len(p), nil
+}
+
+func (h *heldConsoles) look() {
+	h.looked = time.Now()
+	names := shell.Consoles(os.DirFS("/sys"))
+	if slices.Equal(names, h.names) {
+		return
+	}
+	for _, t := range h.held {
+		_ = t.Close()
+	}
+	h.names, h.held = names, make([]tty, len(names))
+	for i, name := range names {
+		h.held[i], _ = openTTY("/dev/" + name)
+	}
 }
 
 // A tty is a device that must not stop the boot: neither by becoming the
