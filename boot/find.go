@@ -15,6 +15,7 @@ import (
 // findSide waits for the side's volume. The booted disk's is waited for until
 // the time is over; only then does another disk's serve, and is named.
 func (j *journey) findSide(ctx context.Context, r *step.Reporter) error {
+	j.lookAgain(ctx, r)
 	side, err := j.await(ctx, r, j.c.Side)
 	if err != nil {
 		return err
@@ -22,6 +23,15 @@ func (j *journey) findSide(ctx context.Context, r *step.Reporter) error {
 	j.side = side
 	r.Fact("device", side.Name, "%s is %s, %s", side.Label, side.Name, step.Bytes(side.Device.Size))
 	return nil
+}
+
+// lookAgain is for a step that is repeated: what was plugged in while somebody
+// was at the emergency shell has told its event to nobody.
+func (j *journey) lookAgain(ctx context.Context, r *step.Reporter) {
+	if j.sought {
+		tellDrivers(r, j.drivers.Coldplug(ctx))
+	}
+	j.sought = true
 }
 
 func (j *journey) await(ctx context.Context, r *step.Reporter, label layout.Label) (mounts.Volume, error) {
@@ -94,6 +104,7 @@ func onBootedDisk(seen []mounts.Volume, label layout.Label, partUUID string) boo
 
 // findPlainRoot waits for root=: a device, LABEL=, UUID= or PARTUUID=.
 func (j *journey) findPlainRoot(ctx context.Context, r *step.Reporter) error {
+	j.lookAgain(ctx, r)
 	waiting, cancel := context.WithTimeoutCause(ctx, j.c.Wait, errWaited)
 	defer cancel()
 	var seen []mounts.Volume

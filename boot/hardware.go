@@ -95,11 +95,11 @@ func (j *journey) loadDrivers(ctx context.Context, r *step.Reporter) error {
 // and sound take seconds on the metal. What is not named here is loaded.
 func laterFolders() []string {
 	return []string{
-		"kernel/arch", "kernel/crypto", "kernel/sound", "kernel/drivers/accel", "kernel/drivers/acpi", "kernel/drivers/char",
+		"kernel/arch", "kernel/crypto", "kernel/sound", "kernel/drivers/accel", "kernel/drivers/acpi",
 		"kernel/drivers/cpufreq", "kernel/drivers/crypto", "kernel/drivers/edac", "kernel/drivers/firmware", "kernel/drivers/gpu",
 		"kernel/drivers/hwmon", "kernel/drivers/iio", "kernel/drivers/input", "kernel/drivers/leds", "kernel/drivers/media",
 		"kernel/drivers/platform", "kernel/drivers/powercap", "kernel/drivers/rtc", "kernel/drivers/thermal",
-		"kernel/drivers/video", "kernel/drivers/watchdog",
+		"kernel/drivers/video",
 	}
 }
 

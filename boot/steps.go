@@ -92,6 +92,7 @@ type journey struct {
 	c Cmdline
 	m Machine
 
+	sought   bool             // find
 	side     mounts.Volume    // find
 	warned   map[string]bool  // find, look for duplicates: those that were named
 	manifest release.Manifest // verify the manifest
