@@ -8,10 +8,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
+	"psyopsOS/mounts"
 	"psyopsOS/upgrade"
 )
 
@@ -27,7 +32,12 @@ func main() {
 		fmt.Fprintf(os.Stderr, "init: this is process %d, not PID 1 of an initramfs: nothing done\n"+
 			"hint: it is started by the kernel; the updater is the same program by the name neuralupgrade\n", os.Getpid())
 		os.Exit(1)
+	case name == "blkid":
+		os.Exit(blkid(os.Stdout, os.Stderr, mounts.Linux{Root: "/"}, os.Args[1:]))
 	default:
-		os.Exit(upgrade.Main(upgrade.Env{Stdout: os.Stdout, Stderr: os.Stderr, Root: "/", Commit: commit}, os.Args[1:]))
+		// The first Ctrl-C ends what runs in order, the second one at once.
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+		context.AfterFunc(ctx, stop)
+		os.Exit(upgrade.Main(ctx, upgrade.Env{Stdout: os.Stdout, Stderr: os.Stderr, Root: "/", Commit: commit}, os.Args[1:]))
 	}
 }

@@ -120,3 +120,20 @@ func syncFolder(name string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// Verify reads the whole tar and says whether it is what was signed.
+func (r Release) Verify(ctx context.Context) error {
+	verifier, err := r.keys.Verifier(r.Signatures...)
+	if err != nil {
+		return err
+	}
+	from := r.Open(ctx)
+	defer from.Close()
+	if err := copyBounded(verifier, from, r.bound()); err != nil {
+		return err
+	}
+	if _, err := verifier.Verify(); err != nil {
+		return fmt.Errorf("%s: %w", r.TarAddress(), err)
+	}
+	return nil
+}

@@ -1,22 +1,30 @@
-// Package upgrade is neuralupgrade: it shows what a node runs and how it came
-// to run it. Checking, downloading and applying releases grow here (DESIGN.md
-// section 5: inspect, plan, steps).
+// Package upgrade is neuralupgrade: it shows what a node runs and what lies on
+// its disk, checks and fetches releases, and brings them onto the side that is
+// not booted, so that no power cut leaves a machine that does not boot
+// (DESIGN.md section 5: Inspect, NewPlan, Plan.Steps).
 //
-// It reads /run/psyopsOS/boot.json, which init leaves behind.
+// It reads /run/psyopsOS/boot.json, which init leaves behind, the volumes of
+// the disk, the keys of the image, ConfigFile, and a repository (package repo).
+// It writes a side, the boot loader's state (package bootstate), and
+// /run/psyopsOS/neuralupgrade.lock.
 package upgrade
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
 
 	"psyopsOS/boot"
-	"psyopsOS/layout"
+	"psyopsOS/bootstate"
+	"psyopsOS/mounts"
+	"psyopsOS/release"
+	"psyopsOS/repo"
 	"psyopsOS/step"
 )
 
@@ -25,73 +33,200 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	Root           string // "/" on a node
 	Commit         string // what this program was built from
+	// Storage is the kernel's; the default is the real one.
+	Storage mounts.System
+	// OpenState opens an EFI system partition for a write; the default is
+	// bootstate.OpenDirect.
+	OpenState func(path string) (boot.StateDevice, error)
+	Getenv    func(string) string
+	Now       func() time.Time
+	Web       repo.Options
 }
 
-const usage = `neuralupgrade shows what this node runs.
+func (e Env) withDefaults() Env {
+	if e.Storage == nil {
+		e.Storage = mounts.Linux{Root: "/"}
+	}
+	if e.OpenState == nil {
+		e.OpenState = func(path string) (boot.StateDevice, error) { return bootstate.OpenDirect(path, true) }
+	}
+	if e.Getenv == nil {
+		e.Getenv = os.Getenv
+	}
+	if e.Now == nil {
+		e.Now = time.Now
+	}
+	return e
+}
 
-usage: neuralupgrade COMMAND
+func (e Env) getenv(name string) string { return e.Getenv(name) }
 
-  status [--json]   the booted side, its release, and how the boot went
-  version           what this program was built from
+// The exit statuses.
+const (
+	exitDone      = 0
+	exitError     = 1
+	exitUsage     = 2
+	exitAvailable = 10
+)
 
-exit status: 0 done, 1 error, 2 mistake on the command line
-`
+// A call is one command with its settings and words.
+type call struct {
+	Settings
+	env  Env
+	args []string
+
+	version, osVersion, osTar, defaultLabel  string
+	targets, types                           list
+	noBootCfg, force, allowDowngrade, dryRun bool
+}
+
+// list is a flag that may be given several times, or with commas.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+func (l *list) Set(text string) error {
+	*l = append(*l, strings.Split(text, ",")...)
+	return nil
+}
+
+// A command is one word of neuralupgrade.
+type command struct {
+	name, args, short string
+	flags             func(*call, *flag.FlagSet)
+	run               func(context.Context, *call) (int, error)
+}
+
+func none(*call, *flag.FlagSet) {}
 
 // Main runs one command and is its exit status.
-func Main(e Env, args []string) int {
-	if len(args) == 0 {
-		args = []string{"help"}
+func Main(ctx context.Context, e Env, args []string) int {
+	e = e.withDefaults()
+	status, err := run(ctx, e, args)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return status
 	}
-	switch args[0] {
-	case "help", "-h", "--help":
-		fmt.Fprint(e.Stdout, usage)
-		return 0
-	case "version":
-		fmt.Fprintln(e.Stdout, e.Commit)
-		return 0
-	case "status":
-		return status(e, args[1:])
+	fmt.Fprintf(e.Stderr, "neuralupgrade: %v\n", err)
+	if hint := step.HintOf(err); hint != "" {
+		fmt.Fprintf(e.Stderr, "hint: %s\n", hint)
 	}
-	fmt.Fprintf(e.Stderr, "neuralupgrade: no command %q\nhint: `neuralupgrade help` lists the commands\n", args[0])
-	return 2
+	return exitOf(err)
 }
 
-func status(e Env, args []string) int {
-	flags := flag.NewFlagSet("neuralupgrade status", flag.ContinueOnError)
-	flags.SetOutput(e.Stderr)
-	asJSON := flags.Bool("json", false, "print the boot's report as it is")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return 2
+func exitOf(err error) int {
+	var mistake usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &mistake):
+		return exitUsage
 	}
-	report, raw, err := readReport(e.Root)
-	if err != nil {
-		fmt.Fprintf(e.Stderr, "neuralupgrade: %v\n", err)
-		if hint := step.HintOf(err); hint != "" {
-			fmt.Fprintf(e.Stderr, "hint: %s\n", hint)
+	return exitError
+}
+
+// A usageError is a mistake on the command line.
+type usageError struct{ error }
+
+func usagef(format string, a ...any) error {
+	return step.WithHint(usageError{fmt.Errorf(format, a...)}, "`neuralupgrade help` lists the commands and flags")
+}
+
+func run(ctx context.Context, e Env, args []string) (int, error) {
+	c := &call{env: e, Settings: defaults(architecture())}
+	if err := c.load(e); err != nil {
+		return exitError, err
+	}
+	global := c.newFlags("neuralupgrade")
+	c.Settings.flags(global)
+	if err := parse(global, args); err != nil {
+		return help(e, err)
+	}
+	if global.NArg() == 0 || global.Arg(0) == "help" {
+		return help(e, nil)
+	}
+	for _, cmd := range commands() {
+		if cmd.name == global.Arg(0) {
+			return c.run(ctx, cmd, global.Args()[1:])
 		}
-		return 1
 	}
-	if *asJSON {
-		e.Stdout.Write(raw)
-		return 0
-	}
-	fmt.Fprint(e.Stdout, report.Summary())
-	return 0
+	return exitUsage, usagef("no command %q", global.Arg(0))
 }
 
-func readReport(root string) (boot.Report, []byte, error) {
-	path := filepath.Join(root, layout.BootJSON)
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return boot.Report{}, nil, step.WithHint(fmt.Errorf("%s: %w", path, fs.ErrNotExist),
-			"this machine was not booted by psyopsOS's init")
+func (c *call) run(ctx context.Context, cmd command, args []string) (int, error) {
+	set := c.newFlags(cmd.name)
+	c.Settings.flags(set)
+	cmd.flags(c, set)
+	for len(args) > 0 {
+		if err := parse(set, args); err != nil {
+			return help(c.env, err)
+		}
+		if set.NArg() == 0 {
+			break
+		}
+		c.args, args = append(c.args, set.Arg(0)), set.Args()[1:]
 	}
-	if err != nil {
-		return boot.Report{}, nil, err
+	return cmd.run(ctx, c)
+}
+
+func (c *call) newFlags(name string) *flag.FlagSet {
+	set := flag.NewFlagSet(name, flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	return set
+}
+
+func parse(set *flag.FlagSet, args []string) error {
+	err := set.Parse(args)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return err
 	}
-	var report boot.Report
-	if err := json.Unmarshal(raw, &report); err != nil {
-		return boot.Report{}, nil, fmt.Errorf("%s: %w", path, err)
+	return usagef("%v", err)
+}
+
+// noArgs refuses words after a command that takes none.
+func (c *call) noArgs() error {
+	if len(c.args) > 0 {
+		return usagef("what is %q?", c.args[0])
 	}
-	return report, raw, nil
+	return nil
+}
+
+func (c *call) repository() (repo.Repository, error) {
+	if c.Repository == "" {
+		return repo.Repository{}, step.WithHint(errors.New("no repository is set"),
+			"name one with --repository, %sREPOSITORY, or repository = \"https://…\" in %s", envPrefix, ConfigFile)
+	}
+	o := c.env.Web
+	o.Retrying = func(err error, pause time.Duration) {
+		if !c.Quiet {
+			fmt.Fprintf(c.env.Stderr, "neuralupgrade: %v; again in %v\n", err, pause)
+		}
+	}
+	return repo.Open(c.Repository, o)
+}
+
+// platform is the word in the names of releases of a kind.
+func (c *call) platform(kind release.Kind) string {
+	if kind == release.ESP {
+		return c.Firmware
+	}
+	return c.Architecture
+}
+
+// find is the release of a version, or the newest where that is empty or
+// "latest".
+func find(ctx context.Context, r repo.Repository, keys release.Keys, kind release.Kind, platform, version string) (repo.Release, error) {
+	if version == "" || version == "latest" {
+		return r.Latest(ctx, keys, kind, platform)
+	}
+	return r.Version(ctx, keys, kind, platform, version)
+}
+
+// architecture is this machine's, by the kernel's name.
+func architecture() string {
+	switch runtime.GOARCH {
+	case "amd64":
+		return "x86_64"
+	case "arm64":
+		return "aarch64"
+	}
+	return runtime.GOARCH
 }

@@ -85,7 +85,7 @@ const defaultKernel = "cloud"
 
 // initSources are the folders whose code is in PID 1.
 func initSources() []string {
-	return []string{"init", "boot", "bootstate", "layout", "mounts", "netif", "release", "secret", "step", "upgrade"}
+	return []string{"init", "boot", "bootstate", "layout", "mounts", "netif", "release", "repo", "secret", "step", "upgrade"}
 }
 
 // goFiles are the sources below dir, without tests.

@@ -1,0 +1,63 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+)
+
+func commands() []command {
+	versionFlag := func(c *call, set *flag.FlagSet) {
+		set.StringVar(&c.version, "version", "", "the `VERSION`, instead of the newest")
+	}
+	return []command{
+		{"show", "[system|latest|FILE|REPOSITORY-FILE…]", "what is on this machine's disk, or what a release is", none, show},
+		{"check", "[--target T] [--version V]", "whether there is another version: exit status 0 no, 10 yes", func(c *call, set *flag.FlagSet) {
+			versionFlag(c, set)
+			set.Var(&c.targets, "target", "compare `T`: a, b, booted, nonbooted or efisys; default a and b")
+		}, check},
+		{"download", "[--type T] [--version V] OUTPUT", "fetch and verify a release", func(c *call, set *flag.FlagSet) {
+			versionFlag(c, set)
+			set.Var(&c.types, "type", "the `TYPE` of release: psyopsOS (default) or psyopsESP")
+		}, download},
+		{"status", "[--json]", "the booted side, its release, and how the boot went", none, status},
+		{"version", "", "what this program was built from", none, func(_ context.Context, c *call) (int, error) {
+			fmt.Fprintln(c.env.Stdout, c.env.Commit)
+			return exitDone, nil
+		}},
+	}
+}
+
+// help prints all commands and flags, unless what was typed is a mistake.
+func help(e Env, err error) (int, error) {
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		return exitUsage, err
+	}
+	fmt.Fprint(e.Stdout, "neuralupgrade shows what this node runs, and updates it.\n\nusage: neuralupgrade [FLAGS] COMMAND [ARGUMENTS]\n\ncommands:\n")
+	c := &call{Settings: defaults(architecture())}
+	for _, cmd := range commands() {
+		fmt.Fprintf(e.Stdout, "  %s %s\n      %s\n", cmd.name, cmd.args, cmd.short)
+		set := c.newFlags(cmd.name)
+		cmd.flags(c, set)
+		set.SetOutput(indented{e})
+		set.PrintDefaults()
+	}
+	fmt.Fprintf(e.Stdout, "\nflags of all commands (also in %s without the dashes, and in the environment as %sNAME):\n", ConfigFile, envPrefix)
+	set := c.newFlags("all")
+	c.Settings.flags(set)
+	set.SetOutput(e.Stdout)
+	set.PrintDefaults()
+	fmt.Fprint(e.Stdout, "\nexit status: 0 done or up to date, 10 an update is available, 1 error, 2 mistake on the command line\n")
+	return exitDone, nil
+}
+
+// indented puts a command's flags below it.
+type indented struct{ e Env }
+
+func (i indented) Write(p []byte) (int, error) {
+	if _, err := fmt.Fprintf(i.e.Stdout, "    %s", p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
