@@ -94,13 +94,17 @@ func (j *journey) nameLinks(ctx context.Context, r *step.Reporter) error {
 	for _, err := range netif.Apply(j.m.Links, plan) {
 		r.Warn(err)
 	}
-	for _, rename := range plan {
-		if !rename.Spare {
-			r.Note("%s is %s", rename.From, rename.To)
-		}
+	names := map[int]string{}
+	for _, link := range links {
+		names[link.Index] = link.Name
 	}
 	if links, err = j.m.Links.List(); err != nil {
 		return err
+	}
+	for _, link := range links {
+		if old := names[link.Index]; old != link.Name && old != "" {
+			r.Note("%s is now %s", old, link.Name)
+		}
 	}
 	if wired, ok := netif.FirstWired(links); ok {
 		j.wired = wired.Name

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -246,6 +247,9 @@ func TestTheNodeGetsItsNameAndItsLinksTheirs(t *testing.T) {
 	}
 	if _, mode := w.installed(layout.MountSecretParent); mode != 0o700 {
 		t.Errorf("the secrets' parent has mode %v", mode)
+	}
+	if !slices.ContainsFunc(w.events.Events, func(e step.Event) bool { return e.Message == "eth1 is now psy0" }) {
+		t.Error("the new name is not told")
 	}
 	if links, _ := w.links.List(); links[2].Name != "psy0" {
 		t.Errorf("the links are %v", links)
