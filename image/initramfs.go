@@ -70,6 +70,7 @@ func (o InitramfsOptions) records() ([]cpio.Record, error) {
 	records = append(records,
 		cpio.CharDev("dev/console", 0o600, 5, 1),
 		cpio.CharDev("dev/null", 0o666, 1, 3),
+		cpio.Symlink("bin/blkid", "../init"), // u-root's knows no labels
 		cpio.Symlink("bin/neuralupgrade", "../init"))
 	records = append(records, o.keyRecords()...)
 	for _, more := range []func() ([]cpio.Record, error){o.moduleRecords, o.commandRecords} {

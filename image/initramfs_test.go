@@ -91,6 +91,7 @@ drwxr-xr-x sys 0
 dtrwxrwxrwx tmp 0
 Dcrw------- dev/console 0 5:1
 Dcrw-rw-rw- dev/null 0 1:3
+Lrwxrwxrwx bin/blkid 7
 Lrwxrwxrwx bin/neuralupgrade 7
 -rw-r--r-- etc/psyopsOS/minisign.pubkey 10
 -rw-r--r-- etc/psyopsOS/keys/one.pub 10

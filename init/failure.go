@@ -73,8 +73,20 @@ func (b *booting) shellAsked(ctx context.Context, asked string) error {
 }
 
 func (b *booting) shell(ctx context.Context, banner string, offer time.Duration, then string) (shell.Outcome, error) {
+	b.warn("look for keyboards", b.loadKeyboards(ctx))
 	return shell.Run(ctx, shell.Options{Sysfs: os.DirFS("/sys"), Open: shell.OpenTerminal, Clock: time.After,
 		Banner: banner, Patience: offer, Then: then, Idle: b.c.Patience})
+}
+
+// loadKeyboards loads drivers once more: a keyboard on USB may have come after
+// the storage drivers were loaded, and nothing has asked since.
+func (b *booting) loadKeyboards(ctx context.Context) error {
+	drivers, err := boot.OpenDrivers("/lib/modules/"+b.machine.Kernel, boot.LinuxModules{Root: "/"}, b.c)
+	if err != nil {
+		return err
+	}
+	drivers.Coldplug(ctx)
+	return nil
 }
 
 // untouched says what an ending means to somebody who reads the offer.

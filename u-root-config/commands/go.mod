@@ -11,7 +11,6 @@ module psyopsOS/u-root-config/commands
 go 1.26.0
 
 tool (
-	github.com/u-root/u-root/cmds/core/blkid // which volume is where, by label
 	github.com/u-root/u-root/cmds/core/cat // read a file
 	github.com/u-root/u-root/cmds/core/chmod // repair a mode
 	github.com/u-root/u-root/cmds/core/chroot // work inside a mounted side
