@@ -1,48 +1,40 @@
 package boot
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 	"golang.org/x/sys/unix"
+
+	"psyopsOS/step"
 )
 
 // LinuxModules is the running kernel. It reads Root's proc/modules and
-// sys/bus, and calls finit_module(2) and init_module(2).
+// sys/bus, and calls finit_module(2).
 //
 // u-root's kmodule is not used: it knows neither modules.alias nor softdeps
 // nor a blacklist, fails where a loaded module is not in the folder, and its
-// decompression costs 475 KB in PID 1 where this costs 377.
+// decompression costs 475 KB in PID 1, for modules that are never packed here.
 type LinuxModules struct{ Root string }
 
-// moduleLimit bounds an unpacked module; the largest seen has 30 MB.
-const moduleLimit = 512 << 20
-
-// Insert loads one module from its file.
+// Insert loads one module from its file. A packed one is refused: image unpacks
+// them all when a release is made, so that the squashfs packs them better
+// together, and to know gzip, xz and zstd here would cost 377 KB and 20 ms at
+// the start of PID 1.
 func (l LinuxModules) Insert(file, parameters string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if filepath.Ext(file) == ".ko" {
-		err = unix.FinitModule(int(f.Fd()), parameters, 0)
-	} else {
-		var image []byte
-		if image, err = unpackModule(f, filepath.Ext(file)); err == nil {
-			err = unix.InitModule(image, parameters)
-		}
+	if extension := filepath.Ext(file); extension != ".ko" {
+		return step.WithHint(fmt.Errorf("it is packed (%s)", extension), "make the release anew: tk unpacks a kernel's modules")
 	}
+	err = unix.FinitModule(int(f.Fd()), parameters, 0)
 	switch {
 	case errors.Is(err, unix.EEXIST):
 		return nil
@@ -52,40 +44,6 @@ func (l LinuxModules) Insert(file, parameters string) error {
 		return fmt.Errorf("%w: it is of another kernel (dmesg says more)", err)
 	}
 	return err
-}
-
-// unpackModule undoes what "make modules_install" can do to a module. The
-// kernel could do it itself, but Debian's is not built to.
-func unpackModule(r io.Reader, extension string) ([]byte, error) {
-	packed := bufio.NewReaderSize(r, 64<<10)
-	var plain io.Reader
-	var err error
-	switch extension {
-	case ".gz":
-		plain, err = gzip.NewReader(packed)
-	case ".xz":
-		plain, err = xz.NewReader(packed)
-	case ".zst":
-		var d *zstd.Decoder
-		if d, err = zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(moduleLimit)); err == nil {
-			defer d.Close()
-			plain = d
-		}
-	default:
-		err = errors.New("not a way to pack a module that is known here: .gz, .xz or .zst")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", extension, err)
-	}
-	var image bytes.Buffer
-	n, err := image.ReadFrom(io.LimitReader(plain, moduleLimit+1))
-	if err == nil && n > moduleLimit {
-		err = fmt.Errorf("more than %d bytes", moduleLimit)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", extension, err)
-	}
-	return image.Bytes(), nil
 }
 
 // Loaded reads proc/modules. A kernel without loadable modules has none.

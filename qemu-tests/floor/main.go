@@ -62,6 +62,7 @@ func boot() error {
 		return err
 	}
 	mark := func(what string) { fmt.Fprintf(log, "<7>floor: %s\n", what) }
+	mark("begin")
 	if err := insertModules(); err != nil {
 		return err
 	}
