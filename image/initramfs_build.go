@@ -11,10 +11,10 @@ import (
 
 // BuildInit builds PID 1 from the folder init of the module at moduleDir:
 // static, without this machine's paths, and the same bytes for the same
-// source. commit is what it tells as its version.
-func BuildInit(ctx context.Context, moduleDir, commit, out string) error {
+// source. commit is what it tells as its version. Tags are for tests.
+func BuildInit(ctx context.Context, moduleDir, commit, out string, tags ...string) error {
 	flags := "-s -w -buildid= -X main.commit=" + commit
-	return goBuild(ctx, moduleDir, nil, "-ldflags", flags, "-o", out, "./init")
+	return goBuild(ctx, moduleDir, nil, "-tags", strings.Join(tags, ","), "-ldflags", flags, "-o", out, "./init")
 }
 
 // goBuild runs `go build` in dir for a static program of the machines that we
