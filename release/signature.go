@@ -42,7 +42,8 @@ func parseSignature(text []byte) (minisign.Signature, error) {
 	if !strings.HasPrefix(sig.TrustedComment, trustedComment) {
 		return none, malformed(what, "line 3 does not begin with %q", trustedComment)
 	}
-	if !printable(sig.TrustedComment) {
+	// The minisign program's own comments have tabs between their words.
+	if !printable(strings.ReplaceAll(sig.TrustedComment, "\t", " ")) {
 		return none, malformed(what, "the trusted comment is not printable text")
 	}
 	if sig.SignatureAlgorithm != legacy() && sig.SignatureAlgorithm != prehashed() {
