@@ -32,7 +32,8 @@ func ReadLoaderState(storage mounts.System, c Cmdline) (LoaderState, error) {
 	}
 	disk, found := mounts.BootedDisk(volumes, c.Disk)
 	if !found {
-		return LoaderState{}, fmt.Errorf("no disk has the partition psyopsos.disk=%s", c.Disk)
+		return LoaderState{}, step.WithHint(fmt.Errorf("no disk has the partition psyopsos.disk=%s", c.Disk),
+			"is the disk that was booted still there, and its driver loaded?")
 	}
 	var s LoaderState
 	open := func(label layout.Label) (io.ReaderAt, func()) {
@@ -52,7 +53,8 @@ func ReadLoaderState(storage mounts.System, c Cmdline) (LoaderState, error) {
 	first, closeFirst := open(layout.EFISystem)
 	defer closeFirst()
 	if first == nil {
-		return LoaderState{}, fmt.Errorf("no readable volume labelled %s on %s", layout.EFISystem, disk)
+		return LoaderState{}, step.WithHint(fmt.Errorf("no readable volume labelled %s on %s", layout.EFISystem, disk),
+			"look at dmesg; `tk node image` makes a new disk")
 	}
 	second, closeSecond := open(layout.EFISystem2)
 	defer closeSecond()
@@ -64,38 +66,46 @@ func ReadLoaderState(storage mounts.System, c Cmdline) (LoaderState, error) {
 
 // Record writes what the answer asks for: FAIL.ENV, and the count of unhealthy
 // boots at its end. open is bootstate.OpenDirect on a real machine.
-func (s LoaderState) Record(a Answer, fail bootstate.Fail, open func(path string) (StateDevice, error)) (err error) {
+func (s LoaderState) Record(a Answer, fail bootstate.Fail, open func(path string) (StateDevice, error)) error {
 	if !a.Blame && !a.GiveUp {
 		return nil
 	}
+	if err := s.record(a, fail, open); err != nil {
+		return step.WithHint(fmt.Errorf("record the failure: %w", err),
+			"the boot loader may take the same side again: choose %s in the GRUB menu", fail.Side.Other())
+	}
+	return nil
+}
+
+func (s LoaderState) record(a Answer, fail bootstate.Fail, open func(path string) (StateDevice, error)) (err error) {
 	if s.esp == "" {
-		return errors.New("record the failure: the boot loader's state was not found")
+		return errors.New("the boot loader's state was not found")
 	}
 	device, err := open(s.esp)
 	if err != nil {
-		return fmt.Errorf("record the failure: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, device.Close()) }()
-	if a.Blame {
-		content, err := fail.Render()
-		// A step that is repeated for days writes its failure once.
-		if err == nil && !bytes.Equal(content, s.copies.Fail) {
-			err = bootstate.Write(device, layout.Fail, content, true)
-		}
-		if err != nil {
-			return fmt.Errorf("record the failure: %w", err)
-		}
-	}
-	if !a.GiveUp {
-		return nil
-	}
 	tries := s.Tries
 	tries.Run = bootstate.MaxTries
-	content, err := tries.Render()
-	if err == nil {
-		err = bootstate.Write(device, layout.Tries, content, true)
+	// The count first: it is what decides the next boot.
+	if a.GiveUp {
+		err = write(device, layout.Tries, tries, s.copies.Tries)
 	}
-	return step.WithHint(err, "choose %s in the GRUB menu", s.State.Alt)
+	if a.Blame {
+		err = errors.Join(err, write(device, layout.Fail, fail, s.copies.Fail))
+	}
+	return err
+}
+
+// write writes a state file where it is not so already: a step that is
+// repeated for days writes its failure once.
+func write(device StateDevice, path string, file interface{ Render() ([]byte, error) }, old []byte) error {
+	content, err := file.Render()
+	if err != nil || bytes.Equal(content, old) {
+		return err
+	}
+	return bootstate.Write(device, path, content, true)
 }
 
 // A StateDevice is a partition that is written past every cache.
