@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"psyopsOS/boot"
 	"psyopsOS/step"
@@ -11,10 +12,10 @@ import (
 
 // A Chart is the course of a boot: which step began when, and how long it took.
 type Chart struct {
-	Title string
-	Begin time.Duration // of the first step, since the kernel's start
-	End   time.Duration // of the last event
-	Bars  []Bar         // in the order in which they began
+	Title string        `json:"title"`
+	Begin time.Duration `json:"-"`    // of the first step, since the kernel's start
+	End   time.Duration `json:"-"`    // of the last event
+	Bars  []Bar         `json:"bars"` // in the order in which they began
 }
 
 // A Bar is one run of one step. A step that was repeated has several.
@@ -33,14 +34,14 @@ func NewChart(r boot.Report) Chart {
 	c := Chart{Title: title(r)}
 	begun := map[string]int{} // index in Bars of the step's run that has not ended
 	for i, e := range r.Events {
+		c.End = min(max(c.End, e.Time), longestBoot) // the kernel's clock never goes back
 		if i == 0 {
-			c.Begin = e.Time
+			c.Begin = c.End
 		}
-		c.End = max(c.End, e.Time)
 		switch e.Kind {
 		case step.Started:
 			begun[e.Step] = len(c.Bars)
-			c.Bars = append(c.Bars, Bar{Step: e.Step, Start: e.Time, Open: true})
+			c.Bars = append(c.Bars, Bar{Step: printable(e.Step), Start: c.End, Open: true})
 		case step.Finished, step.Failed:
 			at, ok := begun[e.Step]
 			if !ok { // told by a report that was cut
@@ -49,11 +50,24 @@ func NewChart(r boot.Report) Chart {
 			delete(begun, e.Step)
 			b := &c.Bars[at]
 			b.Open, b.Failed, b.Bytes = false, e.Kind == step.Failed, e.Done
-			b.Elapsed = e.Time - b.Start
+			b.Elapsed = c.End - b.Start
 		}
 	}
 	c.finish()
 	return c
+}
+
+// longestBoot bounds what a file may claim.
+const longestBoot = 24 * time.Hour
+
+// printable keeps what a file says from steering a terminal or breaking XML.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
 }
 
 func title(r boot.Report) string {
@@ -64,7 +78,7 @@ func title(r boot.Report) string {
 	if release, ok := r.Facts["release"].(string); ok {
 		name += " " + release
 	}
-	return name
+	return printable(name)
 }
 
 // finish gives open bars their length and every bar its lane: the first that
@@ -133,7 +147,7 @@ func (c Chart) Table(columns int) string {
 		fmt.Fprintln(&b, strings.TrimRight(fmt.Sprintf("%-24s %8s %8s %10s %12s  %s", name, start, elapsed, bytes, rate, bar), " "))
 	}
 	row("step", "start", "elapsed", "bytes", "rate", "")
-	space := columns - 24 - 1 - 8 - 1 - 8 - 1 - 10 - 1 - 12 - 2
+	space := min(columns, 400) - 24 - 1 - 8 - 1 - 8 - 1 - 10 - 1 - 12 - 2
 	for _, bar := range c.Bars {
 		drawn := bar.mark()
 		if space >= leastBars {

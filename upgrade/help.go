@@ -22,6 +22,9 @@ func commands() []command {
 			set.Var(&c.types, "type", "the `TYPE` of release: psyopsOS (default) or psyopsESP")
 		}, download},
 		{"status", "[--json]", "the booted side, its release, and how the boot went", none, status},
+		{"boot-chart", "[--svg] [FILE]", "where this boot's time went, or that of another machine's boot.json", func(c *call, set *flag.FlagSet) {
+			set.BoolVar(&c.svg, "svg", false, "draw a picture instead of a table")
+		}, bootChart},
 		{"version", "", "what this program was built from", none, func(_ context.Context, c *call) (int, error) {
 			fmt.Fprintln(c.env.Stdout, c.env.Commit)
 			return exitDone, nil

@@ -78,6 +78,7 @@ type call struct {
 	version, osVersion, osTar, defaultLabel  string
 	targets, types                           list
 	noBootCfg, force, allowDowngrade, dryRun bool
+	svg                                      bool
 }
 
 // list is a flag that may be given several times, or with commas.

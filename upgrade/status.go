@@ -32,12 +32,15 @@ func status(_ context.Context, c *call) (int, error) {
 }
 
 func readReport(root string) (boot.Report, []byte, error) {
-	path := filepath.Join(root, layout.BootJSON)
-	raw, err := os.ReadFile(path)
+	report, raw, err := readReportFile(filepath.Join(root, layout.BootJSON))
 	if errors.Is(err, fs.ErrNotExist) {
-		return boot.Report{}, nil, step.WithHint(fmt.Errorf("%s: %w", path, fs.ErrNotExist),
-			"this machine was not booted by psyopsOS's init")
+		err = step.WithHint(err, "this machine was not booted by psyopsOS's init")
 	}
+	return report, raw, err
+}
+
+func readReportFile(path string) (boot.Report, []byte, error) {
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		return boot.Report{}, nil, err
 	}
