@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -195,5 +196,27 @@ func TestAPanicBesideTheCopyIsAFailure(t *testing.T) {
 	var p *step.Panic
 	if !errors.As(err, &p) || len(w.handed) > 0 {
 		t.Errorf("the boot ended with %v", err)
+	}
+}
+
+// Nobody shall stand before a machine that says only what is wrong.
+func TestEveryFailureHasAHint(t *testing.T) {
+	for _, line := range []string{"psyopsos=psyopsOS-A psyopsos.wait=0", "root=LABEL=psyopsOS-B psyopsos.wait=0"} {
+		for _, method := range []string{"Devices", "Uevents", "Mount", "LoopMount", "MemAvailable", "Unmount", "Mounts", "Handover"} {
+			w := newWorld(t)
+			w.storage.Fail[method] = syscall.EIO
+			if method == "Handover" {
+				w.machine.Handover = func(mounts.HandoverPlan) error { return syscall.ENOEXEC }
+			}
+			err := w.boot(line)
+			for _, e := range w.events.Events {
+				if e.Kind == step.Failed && e.Hint == "" {
+					t.Errorf("%s where %s fails: no hint with %s", line, method, e)
+				}
+			}
+			if err == nil && method == "Handover" {
+				t.Errorf("%s: the hand-over did not fail", line)
+			}
+		}
 	}
 }

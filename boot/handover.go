@@ -14,11 +14,11 @@ func Handover(c Cmdline, m Machine, writeReport func() error) step.Step {
 	return step.Step{Name: "hand over", Do: func(ctx context.Context, r *step.Reporter) error {
 		r.Note("to %s", c.Init)
 		if err := writeReport(); err != nil {
-			return err
+			return c.withHint(err)
 		}
-		return m.Handover(mounts.HandoverPlan{
+		return c.withHint(m.Handover(mounts.HandoverPlan{
 			NewRoot: m.newPath(), Init: c.Init, Args: c.InitArgs, Env: environment(), Console: "/dev/console",
-		})
+		}))
 	}}
 }
 

@@ -20,7 +20,37 @@ func Steps(c Cmdline, m Machine) []step.Step {
 	if c.Side == "" {
 		steps = j.fromPlainRoot()
 	}
-	return j.withShell(steps)
+	return j.hinted(j.withShell(steps))
+}
+
+// hinted gives a failure that has no hint of its own the one that is always
+// right: nobody shall stand before a machine that says only what is wrong.
+func (j *journey) hinted(steps []step.Step) []step.Step {
+	var all []step.Step
+	for _, s := range steps {
+		if len(s.Lines()) > 0 {
+			var lines []step.Line
+			for _, l := range s.Lines() {
+				lines = append(lines, j.hinted(l))
+			}
+			all = append(all, step.Together(lines...))
+			continue
+		}
+		do := s.Do
+		s.Do = func(ctx context.Context, r *step.Reporter) error { return j.c.withHint(do(ctx, r)) }
+		all = append(all, s)
+	}
+	return all
+}
+
+func (c Cmdline) withHint(err error) error {
+	switch {
+	case err == nil || step.HintOf(err) != "":
+		return err
+	case c.Side == "":
+		return step.WithHint(err, "look at dmesg, and at root=, rootfstype=, rootflags= and init= of the command line")
+	}
+	return step.WithHint(err, "look at dmesg in the emergency shell; if it stays so, choose %s in the GRUB menu", c.Side.Other())
 }
 
 // withShell puts the emergency shell where the command line asks for it:
