@@ -90,6 +90,7 @@ func TestANodeWithAnEmptyVolumeIsReachable(t *testing.T) {
 	g.Prints("ip -4 -o address show dev eth0 | awk '{print $4}'", "10.0.2.15/24")
 	g.Prints(`. /etc/psyopsOS/psyops-secret.env && echo "$PSYOPSOS_NODENAME $PSYOPSOS_AGEKEY"`, "psyopsOS-unconfigured /mnt/psyops-secret/mount/age.key")
 	g.Prints("ls -A /mnt/psyops-secret/mount", "")
+	g.Runs("! pidof nebula")
 	g.PowersOff()
 }
 
@@ -265,6 +266,50 @@ func TestLinksSwapTheirNamesAndLinesThatMatchNothingAreTold(t *testing.T) {
 	g.Login()
 	g.Prints(`for l in /sys/class/net/*; do echo "${l##*/} $(cat $l/address)"; done`,
 		"eth0 "+cardB+"\neth1 "+cardA+"\nlo 00:00:00:00:00:00\npsy0 "+cardC)
+	g.PowersOff()
+}
+
+// psynetFiles are what the real nebula-cert of the tests' userland makes for
+// a node.
+func psynetFiles(t *testing.T, name, address string) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	run(t, "unsquashfs", "-q", "-n", "-no-xattrs", "-f", "-d", dir, images(t).Squashfs, "usr/bin/nebula-cert")
+	program := filepath.Join(dir, "usr/bin/nebula-cert")
+	in := func(file string) string { return filepath.Join(dir, file) }
+	run(t, program, "ca", "-name", "test", "-out-crt", in("psynet.ca.crt"), "-out-key", in("ca.key"))
+	run(t, program, "sign", "-name", name, "-ip", address, "-ca-crt", in("psynet.ca.crt"), "-ca-key", in("ca.key"),
+		"-out-crt", in("psynet.host.crt"), "-out-key", in("psynet.host.key"))
+	files := map[string]string{}
+	for _, file := range []string{"psynet.ca.crt", "psynet.host.crt", "psynet.host.key"} {
+		files[file] = string(read(t, in(file)))
+	}
+	return files
+}
+
+// Issue 3, test 8.
+func TestSecretsOutliveTheirMedium(t *testing.T) {
+	const address = "10.77.0.7/24"
+	files := demoNode(t)
+	maps.Copy(files, psynetFiles(t, "demo", address))
+	g := boot(t, Scenario{Disks: []vm.Disk{{ID: "stick", Path: diskWithSecret(t, secretVolume(t, files)), Hotplug: true}},
+		Machine: vm.Machine{NICs: []vm.NIC{{}}}})
+	g.HandsOver()
+	g.Login()
+	const up = `for i in 1 2 3 4 5 6 7 8 9 10; do ip -o -4 address show dev psynet 2>&1 | grep -q 10.77.0.7/24 && break; sleep 1; done; ip -o -4 address show dev psynet | awk '{print $4}'`
+	g.Prints(up, address)
+	before := g.Runs("pidof nebula")
+	g.Unplug("stick")
+	g.Runs("for i in 1 2 3 4 5; do test -e /dev/vda || break; sleep 1; done; ! test -e /dev/vda")
+	g.Runs("sync; echo 3 > /proc/sys/vm/drop_caches")
+	g.Prints(`. /etc/psyopsOS/psyops-secret.env && cat "$PSYOPSOS_PSYNET_HOST_CRT" "$PSYOPSOS_PSYNET_HOST_KEY" "$PSYOPSOS_SSHD_ED25519_KEY" "$PSYOPSOS_MACTAB"`,
+		strings.TrimSuffix(files["psynet.host.crt"]+files["psynet.host.key"]+files["ssh_host_ed25519_key"]+files["mactab"], "\n"))
+	g.Runs("rc-service psynet restart")
+	g.Prints(up, address)
+	if after := g.Runs("pidof nebula"); after == before {
+		t.Errorf("nebula is still process %s", before)
+	}
+	g.Runs("logread | grep -q 'psynet.*10.77.0.7'")
 	g.PowersOff()
 }
 

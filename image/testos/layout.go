@@ -75,20 +75,25 @@ func services() map[string][]string {
 	return map[string][]string{
 		"sysinit":  {"devfs", "dmesg", "mdev", "hwdrivers", "modloop"},
 		"boot":     {"hwclock", "modules", "sysctl", "hostname", "bootmisc", "syslog", "seedrng", "loopback", "networking"},
-		"default":  {"local", "sshd"},
+		"default":  {"local", "sshd", "psynet"},
 		"shutdown": {"mount-ro", "killprocs", "savecache"},
 	}
 }
 
-// addServices replaces the packages' choice of services by ours. sshd is
-// passed over where it is not installed.
+// programs are what a service is for, where that may not be installed: then
+// the service is passed over.
+func programs() map[string]string {
+	return map[string]string{"sshd": "usr/sbin/sshd", "psynet": "usr/bin/nebula"}
+}
+
+// addServices replaces the packages' choice of services by ours.
 func addServices(t *tree.Tree) error {
 	for level, names := range services() { // the order changes nothing
 		if err := t.Add(path.Join("etc/runlevels", level), tree.Dir(0o755)); err != nil {
 			return err
 		}
 		for _, name := range names {
-			if name == "sshd" && !t.Has("usr/sbin/sshd") {
+			if program := programs()[name]; program != "" && !t.Has(program) {
 				continue
 			}
 			if err := t.Add(path.Join("etc/runlevels", level, name), tree.Symlink("/etc/init.d/"+name)); err != nil {

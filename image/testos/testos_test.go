@@ -29,6 +29,7 @@ func packages(usr string) map[string]map[string]string {
 		"libc6":          {usr + "lib64/ld-linux-x86-64.so.2": "-> ../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", usr + "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2": "ld", "usr/lib/x86_64-linux-gnu/gconv/BIG5.so": "x"},
 		"openrc": {usr + "sbin/openrc": "rc", usr + "sbin/openrc-run": "rc", usr + "bin/rc-status": "rc", usr + "lib/rc/sh/openrc-run.sh": "sh",
 			"etc/init.d/agetty": "x", "etc/runlevels/nonetwork/local": "-> ../../init.d/local", usr + "lib/systemd/system/x.service": "x"},
+		"nebula":         {"usr/bin/nebula": "nebula"},
 		"openssh-server": {"usr/sbin/sshd": "sshd", "etc/init.d/ssh": "x", "etc/pam.d/sshd": "x"},
 	}
 }
@@ -73,7 +74,7 @@ func TestTheUserlandIsLaidOutAsAlpineIs(t *testing.T) {
 				"lib/systemd": "none", "usr/lib/systemd": "none", "etc/runlevels/nonetwork": "none", "usr/lib/x86_64-linux-gnu/gconv": "none",
 				"var/lib/dpkg": "none", c.usr + "bin/rpm": "none", "usr/bin/rpm": "none",
 				c.usr + "sbin/ifup": "-> /bin/busybox.static", "usr/bin/passwd": "-> /bin/busybox.static",
-				"etc/runlevels/default/sshd": "-> /etc/init.d/sshd", "var/run": "-> /run", "etc/insserv.conf": "",
+				"etc/runlevels/default/sshd": "-> /etc/init.d/sshd", "etc/runlevels/default/psynet": "-> /etc/init.d/psynet", "var/run": "-> /run", "etc/insserv.conf": "",
 				"etc/fstab": "LABEL=PSYOPSOSEFI /mnt/psyopsOS/efisys vfat ro,noauto 0 0\n" +
 					"LABEL=psyops-secret /mnt/psyops-secret/mount ext4 ro,noauto 0 0\n" +
 					"LABEL=psyopsOS-A /mnt/psyopsOS/a ext4 ro,noauto 0 0\n" +
@@ -152,15 +153,18 @@ func TestAUserlandThatCouldNotRunIsRefused(t *testing.T) {
 	}
 }
 
-func TestWithoutSshdThereIsNoServiceForIt(t *testing.T) {
+func TestWithoutAProgramThereIsNoServiceForIt(t *testing.T) {
 	p := packages("")
 	delete(p, "openssh-server")
+	delete(p, "nebula")
 	x, err := build(t, p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if x.Has("etc/runlevels/default/sshd") || !x.Has("etc/runlevels/default/local") {
-		t.Errorf("the link is there: %v", x.Has("etc/runlevels/default/sshd"))
+	for name, want := range map[string]bool{"sshd": false, "psynet": false, "local": true} {
+		if got := x.Has("etc/runlevels/default/" + name); got != want {
+			t.Errorf("the link of %s is there: %v", name, got)
+		}
 	}
 }
 
@@ -194,6 +198,7 @@ func TestTheServicesKeepTheirContracts(t *testing.T) {
 		"seedrng":    "provide urandom",
 		"local":      "after *",
 		"sshd":       "use logger dns;after entropy",
+		"psynet":     "need localmount;use logger;want net",
 		"mount-ro":   "after killprocs savecache",
 		"sysfs":      "", "hwclock": "", "sysctl": "", "hostname": "", "fsck": "", "root": "", "localmount": "", "loopback": "", "killprocs": "", "savecache": "",
 	} {
