@@ -229,7 +229,7 @@ func TestAMachineWithoutAnyConsoleBoots(t *testing.T) {
 	g := boot(t, Scenario{Cmdline: "psyopsos=psyopsOS-A console=hvc0 panic=-1 psyopsos.events=" + vm.EventsDevice + " " +
 		strings.Replace(showDescriptors, "/proc/1/fd", "/proc/1/fd>/dev/ttyS0", 1)})
 	g.HandsOver()
-	g.Says(`0 -> /dev/null\n.*1 -> /dev/null\n.*2 -> /dev/null`)
+	g.Says(`0 -> /dev/null\n.*1 -> /dev/ttyS0\n.*10 -> /dev/null\n.*2 -> /dev/null`)
 	g.Ends("guest-shutdown")
 	if strings.Contains(g.VM.Console.Text(), "psyopsOS [") {
 		t.Error("a serial port was written to that nobody named")
