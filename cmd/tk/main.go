@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -28,10 +29,11 @@ type command struct {
 	short   string // in the list of commands
 	example string
 	run     func(ctx context.Context, e env, args []string) error
+	subs    []command // instead of run: words that follow this one
 }
 
 func commands() []command {
-	return []command{mkimageCommand(), vmCommand(), checkDepsCommand()}
+	return []command{mkimageCommand(), vmCommand(), signifyCommand(), checkDepsCommand()}
 }
 
 // A usageError is a mistake on the command line: exit status 2.
@@ -56,10 +58,14 @@ func run(ctx context.Context, e env, args []string) int {
 		return 0
 	}
 	if args[0] == "help" {
-		args = []string{args[1], "--help"}
+		args = append(slices.Clone(args[1:]), "--help")
 	}
 	for _, c := range commands() {
-		if c.name == args[0] {
+		switch {
+		case c.name != args[0]:
+		case c.subs != nil:
+			return runGroup(ctx, e, c, args[1:])
+		default:
 			return status(e, c, c.run(ctx, e, args[1:]))
 		}
 	}
