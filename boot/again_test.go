@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -217,6 +218,52 @@ func TestEveryFailureHasAHint(t *testing.T) {
 			if err == nil && method == "Handover" {
 				t.Errorf("%s: the hand-over did not fail", line)
 			}
+		}
+	}
+}
+
+// For every mount i of the boot: that it fails once costs one repetition, and
+// nothing is mounted twice, which would stand in the way of the hand-over.
+func TestAMountThatFailsOnceIsRepeatedAndLeavesNoOther(t *testing.T) {
+	const line = "psyopsos=psyopsOS-A psyopsos.wait=0"
+	same := func(s step.Step) step.Step { return s }
+	table := func(w *world) []string {
+		points, err := w.storage.Mounts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var paths []string
+		for _, p := range points {
+			paths = append(paths, strings.TrimPrefix(p.Path, w.machine.Root)+" "+p.Type)
+		}
+		slices.Sort(paths)
+		return paths
+	}
+	whole := newWorld(t)
+	var mounted atomic.Int32
+	whole.storage.OnMount = func(m mounts.Mount) error { mounted.Add(1); return whole.mount(m) }
+	if err := whole.run(line, same, func(*step.Error) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	want := table(whole)
+	for i := range mounted.Load() {
+		w := newWorld(t)
+		var count atomic.Int32
+		var broken string
+		w.storage.OnMount = func(m mounts.Mount) error {
+			if count.Add(1) == i+1 {
+				broken = m.Target
+				return syscall.EIO
+			}
+			return w.mount(m)
+		}
+		asked := 0
+		err := w.run(line, same, func(*step.Error) bool { asked++; return asked == 1 })
+		if err != nil || len(w.handed) != 1 {
+			t.Errorf("%s failed once: %v, handed over %d times", broken, err, len(w.handed))
+		}
+		if got := table(w); !slices.Equal(got, want) {
+			t.Errorf("%s failed once: mounted is\n%q, want\n%q", broken, got, want)
 		}
 	}
 }

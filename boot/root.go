@@ -40,7 +40,9 @@ func (j *journey) mountPlainRoot(ctx context.Context, r *step.Reporter) error {
 }
 
 // mountOverlay puts the new root together. Both layers are moved along at the
-// hand-over, so that /media/root-ro and /media/root-rw show them.
+// hand-over, so that /media/root-ro and /media/root-rw show them. Where that
+// fails nothing stays mounted: the step may be repeated, and a mount that lies
+// over another cannot be moved along.
 func (j *journey) mountOverlay() error {
 	lower, layers := j.m.path(layout.MediaRootRO), j.m.path(layout.MediaRootRW)
 	options := "mode=0755"
@@ -49,8 +51,16 @@ func (j *journey) mountOverlay() error {
 	}
 	err := j.m.Storage.Mount(mounts.Mount{Source: "root-rw", Target: layers, Type: "tmpfs", Data: options})
 	if err != nil {
-		return step.WithHint(err, "overlaytmpfsflags=%s is handed to the tmpfs as it is", j.c.OverlayTmpfsFlags)
+		err = step.WithHint(err, "overlaytmpfsflags=%s is handed to the tmpfs as it is", j.c.OverlayTmpfsFlags)
+		return errors.Join(err, j.m.Storage.Unmount(lower))
 	}
+	if err := j.overlay(lower, layers); err != nil {
+		return errors.Join(err, j.m.Storage.Unmount(layers), j.m.Storage.Unmount(lower))
+	}
+	return nil
+}
+
+func (j *journey) overlay(lower, layers string) error {
 	upper, work := layers+"/upper", layers+"/work"
 	if err := errors.Join(os.Mkdir(upper, 0o755), os.Mkdir(work, 0o755)); err != nil {
 		return err

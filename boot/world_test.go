@@ -118,6 +118,11 @@ func (w *world) sign(kind release.Kind, architecture string) {
 
 // mount fills the target of a mount, as the kernel would show it.
 func (w *world) mount(m mounts.Mount) error {
+	if m.Type == "tmpfs" { // is empty
+		if err := os.RemoveAll(m.Target); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(m.Target, 0o755); err != nil {
 		return err
 	}
