@@ -123,14 +123,14 @@ func benchDisk(ctx context.Context, i Images, squashfs, out string) error {
 		Sizes: map[layout.Label]int64{layout.SideA: 224 << 20, layout.SideB: 224 << 20, layout.Secret: 16 << 20}}, func(int64, int64) {})
 }
 
-// floorInitramfs has the floor and the modules that this machine needs, in the
-// order in which they load.
+// floorInitramfs has the floor and the modules that our init ends up with on
+// this machine, in the order in which they load.
 func floorInitramfs(ctx context.Context, kernelDir, program, out string) error {
 	kernel, err := image.OpenKernel(kernelDir)
 	if err != nil {
 		return err
 	}
-	names := []string{"virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "loop", "squashfs", "overlay"}
+	names := []string{"virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "loop", "squashfs", "overlay", "virtio_net"}
 	all, _, err := image.InitramfsModules(ctx, kernel, names)
 	if err != nil {
 		return err

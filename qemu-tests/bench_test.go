@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -53,7 +54,7 @@ func BenchmarkBoot(b *testing.B) {
 		middle := middleOf(results[r.name])
 		tellSteps(b, r.name, middle)
 	}
-	judgeTimes(b, results, c)
+	judgeTimes(b, results)
 	judgeMemory(b, results, c)
 	judgeInitramfs(b, i)
 }
@@ -71,6 +72,11 @@ func tellTimes(b *testing.B, racers []racer, results map[string][]result, c cour
 		t.WriteString("\n")
 	}
 	hash, _, _ := spread(results["floor, copy"], hashing)
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		b.Fatal(err)
+	}
+	fmt.Fprintf(&t, "the measuring machine: %d processors, load %s", runtime.NumCPU(), load)
 	fmt.Fprintf(&t, "SHA-256 of the same bytes alone: %.3f s, %.0f MB/s\n", hash, float64(c.bytes)/1e6/hash)
 	b.Log(t.String())
 }
@@ -91,26 +97,38 @@ func tellSteps(b *testing.B, name string, r result) {
 	if err := os.WriteFile(file, []byte(chart.SVG()), 0o644); err != nil {
 		b.Fatal(err)
 	}
+	b.Logf("as a picture: %s", file)
 }
 
-func judgeTimes(b *testing.B, results map[string][]result, c course) {
+// A goal is one ratio of the issue. It is asked of whole boots, from the
+// kernel's start of /init to the new init.
+type goal struct {
+	name         string
+	ours, theirs float64
+	limit        float64
+}
+
+func judgeTimes(b *testing.B, results map[string][]result) {
 	median := func(name string, of func(result) float64) float64 { m, _, _ := spread(results[name], of); return m }
 	hash := median("floor, copy", hashing)
-	for _, g := range []struct {
-		name         string
-		ours, theirs float64
-		limit        float64
-	}{
+	for _, g := range []goal{
 		{"no-copy/floor", median("ours", own), median("floor", own), 1.25},
 		{"copy/floor", median("ours, copy", own), median("floor, copy", own), 1.2},
 		{"verified/longer", median("ours, verified", own), max(median("floor, copy", own), hash), 1.15},
 	} {
 		ratio := g.ours / g.theirs
 		b.ReportMetric(ratio, g.name)
+		verdict := "reached"
 		if ratio > g.limit {
-			b.Errorf("%s: %.3f s is %.2f of %.3f s, and at most %.2f is to be reached", g.name, g.ours, ratio, g.theirs, g.limit)
+			verdict = "NOT reached"
+			b.Fail()
 		}
+		b.Logf("%-16s %.3f s / %.3f s = %.2f, at most %.2f: %s", g.name, g.ours, g.theirs, ratio, g.limit, verdict)
 	}
+	// Not judged, but what the ratios above are made of: the copies alone.
+	copies := median("floor, copy", copying)
+	b.ReportMetric(median("ours, copy", copying)/copies, "copying/floor")
+	b.ReportMetric(median("ours, verified", copying)/max(copies, hash), "verifying/longer")
 }
 
 // judgeMemory compares what is in use when the new init comes with what is in
