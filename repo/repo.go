@@ -70,6 +70,9 @@ type Release struct {
 	keys       release.Keys
 }
 
+// Suffixes are what follows X.minisig in the names of the signatures.
+func (r Release) Suffixes() []string { return slices.Clone(r.suffixes) }
+
 // TarAddress is where the tar is, for people.
 func (r Release) TarAddress() string { return r.repository.place.address(r.tar) }
 

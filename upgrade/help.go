@@ -11,6 +11,13 @@ func commands() []command {
 	versionFlag := func(c *call, set *flag.FlagSet) {
 		set.StringVar(&c.version, "version", "", "the `VERSION`, instead of the newest")
 	}
+	dryRunFlag := func(c *call, set *flag.FlagSet) {
+		set.BoolVar(&c.dryRun, "dry-run", false, "tell what would be done, and do nothing")
+	}
+	forceFlags := func(c *call, set *flag.FlagSet) {
+		dryRunFlag(c, set)
+		set.BoolVar(&c.force, "force", false, "also a release whose trial has failed, or that is there already")
+	}
 	return []command{
 		{"show", "[system|latest|FILE|REPOSITORY-FILE…]", "what is on this machine's disk, or what a release is", none, show},
 		{"check", "[--target T] [--version V]", "whether there is another version: exit status 0 no, 10 yes", func(c *call, set *flag.FlagSet) {
@@ -21,6 +28,18 @@ func commands() []command {
 			versionFlag(c, set)
 			set.Var(&c.types, "type", "the `TYPE` of release: psyopsOS (default) or psyopsESP")
 		}, download},
+		{"apply", "a|b|nonbooted [--os-tar F | --os-version V]", "write a release to the side that is not booted, and put it on trial", func(c *call, set *flag.FlagSet) {
+			set.StringVar(&c.osTar, "os-tar", "", "the release in `FILE`, with its signature FILE.minisig beside it")
+			set.StringVar(&c.osVersion, "os-version", "", "the `VERSION` in the repository; default the newest")
+			set.BoolVar(&c.noBootCfg, "no-boot-cfg", false, "write the side and leave the boot loader as it is")
+			set.StringVar(&c.defaultLabel, "default-boot-label", "", "the `LABEL` for the next restart, instead of the one that is written")
+			set.BoolVar(&c.allowDowngrade, "allow-downgrade", false, "take a release that is older than one that was committed here")
+			forceFlags(c, set)
+		}, apply},
+		{"commit", "", "keep the release that is on trial; clear a trial that has failed", dryRunFlag, commit},
+		{"health", "", "judge this boot by the programs in /etc/psyopsOS/health.d: commit, or end a failed trial with a restart", none, health},
+		{"rollback", "", "give a trial up; without one, put the other side on trial", forceFlags, rollback},
+		{"set-default", "LABEL", "put psyopsOS-A or psyopsOS-B on trial, to become the default with `commit`", forceFlags, setDefault},
 		{"status", "[--json]", "the booted side, its release, and how the boot went", none, status},
 		{"boot-chart", "[--svg] [FILE]", "where this boot's time went, or that of another machine's boot.json", func(c *call, set *flag.FlagSet) {
 			set.BoolVar(&c.svg, "svg", false, "draw a picture instead of a table")

@@ -20,7 +20,17 @@ import (
 // read-only, without replaying a journal, and unmounted again. What it cannot
 // see stands in the volumes' Err.
 func Inspect(e Env, s Settings, keys release.Keys) (State, error) {
-	i := inspector{e: e, keys: keys}
+	return inspect(inspector{e: e, keys: keys}, s)
+}
+
+// InspectFully also reads kernel and initramfs of both sides, as GRUB does
+// before it loads them. That takes seconds.
+func InspectFully(e Env, s Settings, keys release.Keys) (State, error) {
+	return inspect(inspector{e: e, keys: keys, fully: true}, s)
+}
+
+func inspect(i inspector, s Settings) (State, error) {
+	e := i.e
 	report, _, err := readReport(e.Root)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return State{}, err
@@ -50,6 +60,7 @@ func (s Settings) allMocks() bool { return s.A.Mock && s.B.Mock && s.EFISystem.M
 type inspector struct {
 	e        Env
 	keys     release.Keys
+	fully    bool
 	volumes  []mounts.Volume
 	points   []mounts.MountPoint
 	partUUID string // of the booted side
@@ -166,6 +177,12 @@ func (i *inspector) readSide(root string, side *Side) (err error) {
 	}
 	if _, err := readBootSum(root); err != nil {
 		side.Incomplete = err.Error()
+		return nil
+	}
+	if i.fully {
+		if err := bootstate.CheckSide(files); err != nil {
+			side.Damaged = err.Error()
+		}
 	}
 	return nil
 }

@@ -38,9 +38,11 @@ type Env struct {
 	// OpenState opens an EFI system partition for a write; the default is
 	// bootstate.OpenDirect.
 	OpenState func(path string) (boot.StateDevice, error)
-	Getenv    func(string) string
-	Now       func() time.Time
-	Web       repo.Options
+	// Restart restarts the machine; the default is reboot(2).
+	Restart func() error
+	Getenv  func(string) string
+	Now     func() time.Time
+	Web     repo.Options
 }
 
 func (e Env) withDefaults() Env {
@@ -49,6 +51,9 @@ func (e Env) withDefaults() Env {
 	}
 	if e.OpenState == nil {
 		e.OpenState = func(path string) (boot.StateDevice, error) { return bootstate.OpenDirect(path, true) }
+	}
+	if e.Restart == nil {
+		e.Restart = restart
 	}
 	if e.Getenv == nil {
 		e.Getenv = os.Getenv

@@ -58,6 +58,7 @@ type Side struct {
 	Info       release.Info // as the signature's comment says
 	Incomplete string       // why it is no whole release; empty of one
 	Recovery   bool         // its journal is not written back: GRUB may not be able to read it
+	Damaged    string       // why GRUB would not load it; only where that was asked for
 	Legacy     bool         // written by the first psyopsOS: cannot be checked
 	Room       int64        // bytes that a release could have here
 }

@@ -1,0 +1,143 @@
+package upgrade
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"psyopsOS/layout"
+	"psyopsOS/release"
+	"psyopsOS/repo"
+	"psyopsOS/step"
+)
+
+// apply brings a release onto the side that is not booted, and puts it on
+// trial.
+func apply(ctx context.Context, c *call) (int, error) {
+	if len(c.args) != 1 {
+		return exitUsage, usagef("apply wants one target: a, b or nonbooted")
+	}
+	if c.osTar != "" && c.osVersion != "" {
+		return exitUsage, usagef("--os-tar and --os-version are two releases")
+	}
+	keys, err := c.keys(c.env)
+	if err != nil {
+		return exitError, err
+	}
+	status := exitDone
+	err = locked(c.env, func() error {
+		found, err := c.release(ctx, keys)
+		if err != nil {
+			return err
+		}
+		state, err := Inspect(c.env, c.Settings, keys)
+		if err != nil {
+			return err
+		}
+		plan, err := NewPlan(state, Request{Target: c.args[0], Release: found.Info, Source: found.TarAddress(), Architecture: c.Architecture,
+			NoBootCfg: c.noBootCfg, DefaultLabel: c.defaultLabel, Force: c.force, AllowDowngrade: c.allowDowngrade, Now: c.env.Now()})
+		if err != nil {
+			return err
+		}
+		if c.dryRun || plan.Current {
+			_, err := fmt.Fprint(c.env.Stdout, plan)
+			return err
+		}
+		if status, err = c.runSteps(ctx, plan.Steps(c.env, found, keys)); status == exitDone {
+			c.tellApplied(plan)
+		}
+		return err
+	})
+	return max(status, exitOf(err)), err
+}
+
+// release is the one that is asked for: a file's, or the repository's.
+func (c *call) release(ctx context.Context, keys release.Keys) (repo.Release, error) {
+	if c.osTar != "" {
+		return repo.File(ctx, keys, c.osTar)
+	}
+	repository, err := c.repository()
+	if err != nil {
+		return repo.Release{}, err
+	}
+	return find(ctx, repository, keys, release.OS, c.platform(release.OS), c.osVersion)
+}
+
+// tellApplied says it in the words that scripts look for.
+func (c *call) tellApplied(p Plan) {
+	if c.JSON {
+		return
+	}
+	target := p.Target
+	if target != "nonbooted" {
+		target = "side"
+	} else {
+		target = "nonbooted side"
+	}
+	fmt.Fprintf(c.env.Stderr, "neuralupgrade INFO Updated %s %s with %s at %s\n", target, p.Side.Label, p.Source, p.Side.MountPoint)
+	if p.Trial {
+		fmt.Fprintf(c.env.Stderr, "neuralupgrade INFO %s goes on trial with the next restart; `neuralupgrade commit` then keeps it\n", p.Side.Label)
+	}
+}
+
+// commit, rollback and setDefault change the boot loader's state alone.
+func commit(ctx context.Context, c *call) (int, error) {
+	return c.changeState(ctx, 0, func(s State) (Change, error) { return NewCommit(s, c.env.Now()) })
+}
+
+func rollback(ctx context.Context, c *call) (int, error) {
+	return c.changeState(ctx, 0, func(s State) (Change, error) { return NewRollback(s, c.force, c.env.Now()) })
+}
+
+func setDefault(ctx context.Context, c *call) (int, error) {
+	return c.changeState(ctx, 1, func(s State) (Change, error) {
+		return NewDefault(s, layout.Label(c.args[0]), c.force, c.env.Now())
+	})
+}
+
+func (c *call) changeState(ctx context.Context, args int, decide func(State) (Change, error)) (status int, err error) {
+	if len(c.args) != args {
+		return exitUsage, usagef("%d words after the command, want %d", len(c.args), args)
+	}
+	keys, err := c.keys(c.env)
+	if err != nil {
+		return exitError, err
+	}
+	err = locked(c.env, func() error {
+		state, err := InspectFully(c.env, c.Settings, keys)
+		if err != nil {
+			return err
+		}
+		change, err := decide(state)
+		if err != nil {
+			return err
+		}
+		if c.dryRun {
+			for _, w := range change.Writes {
+				fmt.Fprintf(c.env.Stdout, "write %s on %s\n", w.Path, w.Partition)
+			}
+		} else if err := c.write(ctx, change); err != nil {
+			return err
+		}
+		return c.say(change.Says)
+	})
+	return exitOf(err), err
+}
+
+func (c *call) write(ctx context.Context, change Change) error {
+	if len(change.Writes) == 0 {
+		return nil
+	}
+	start := time.Now()
+	return step.Run(ctx, func(step.Event) {}, func() time.Duration { return time.Since(start) }, changeLoader(c.env, change))
+}
+
+func (c *call) say(text string) error {
+	if c.JSON {
+		return json.NewEncoder(c.env.Stdout).Encode(map[string]string{"message": text})
+	}
+	_, err := fmt.Fprintln(c.env.Stdout, strings.TrimSpace(text))
+	return err
+}

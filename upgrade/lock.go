@@ -1,0 +1,46 @@
+package upgrade
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"psyopsOS/layout"
+	"psyopsOS/step"
+)
+
+// lockFile is held by whoever changes a side or the boot loader's state, and
+// names its process. The kernel lets go of it when the process ends, however
+// it does.
+const lockFile = layout.RunDir + "/neuralupgrade.lock"
+
+// locked does something while no other process does.
+func locked(e Env, do func() error) (err error) {
+	name := filepath.Join(e.Root, lockFile)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		pid, _ := readBounded(name, 32)
+		return step.WithHint(fmt.Errorf("another neuralupgrade is at work: process %s", strings.TrimSpace(string(pid))), "wait until it is done")
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", name, err)
+	}
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(f, os.Getpid()); err != nil {
+		return err
+	}
+	return do()
+}

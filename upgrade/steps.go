@@ -1,0 +1,271 @@
+package upgrade
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"psyopsOS/bootstate"
+	"psyopsOS/layout"
+	"psyopsOS/mounts"
+	"psyopsOS/release"
+	"psyopsOS/repo"
+	"psyopsOS/step"
+)
+
+// Steps are the plan's effects, in POWERCUT.md's order (rule 6): nothing of a
+// side that is being written counts as a release before its signature lies
+// there, and the boot loader's state comes last.
+func (p Plan) Steps(e Env, found repo.Release, keys release.Keys) []step.Step {
+	if p.Current {
+		return nil
+	}
+	a := &applying{Plan: p, e: e, found: found, keys: keys}
+	label := p.Side.Label
+	var steps []step.Step
+	if p.Written {
+		steps = append(steps, step.Step{Name: "read the manifest on " + label, Do: a.readOwnManifest})
+	} else {
+		steps = append(steps,
+			step.Step{Name: "fetch the manifest", Do: a.fetchManifest},
+			step.Step{Name: "mark " + label + " incomplete", Do: a.markIncomplete},
+			step.Step{Name: "write " + label, Do: a.writeSide})
+	}
+	steps = append(steps, step.Step{Name: "read " + label + " back", Do: a.readBack})
+	if p.Trial {
+		steps = append(steps, step.Step{Name: "put " + label + " on trial", Do: func(_ context.Context, r *step.Reporter) error {
+			return writeState(e, p.Writes, p.LoaderWas, p.LoaderDisk, r)
+		}})
+	}
+	return steps
+}
+
+// applying is one update. Each field is written by the step named beside it.
+type applying struct {
+	Plan
+	e     Env
+	found repo.Release
+	keys  release.Keys
+
+	source       *splice          // fetch the manifest
+	tar          *tar.Reader      // fetch the manifest
+	manifest     release.Manifest // fetch the manifest
+	manifestText []byte
+	manifestSig  []byte
+}
+
+// fetchManifest reads the first two members. A release that is refused here
+// has changed nothing.
+func (a *applying) fetchManifest(ctx context.Context, r *step.Reporter) error {
+	verifier, err := a.keys.Verifier(a.found.Signatures...)
+	if err != nil {
+		return err
+	}
+	a.source = &splice{ctx: ctx, from: a.found.Open(ctx), verifier: verifier, tell: func(int64) {}}
+	a.tar = tar.NewReader(a.source)
+	if a.manifestText, err = a.small(layout.Manifest, release.MaxManifest); err != nil {
+		return step.WithHint(err, "a release of the first psyopsOS has no manifest: it cannot be verified while it is written")
+	}
+	if a.manifestSig, err = a.small(layout.ManifestSignature, release.MaxSignature); err != nil {
+		return err
+	}
+	if a.manifest, err = a.keys.VerifyManifest(a.manifestText, a.manifestSig); err != nil {
+		return err
+	}
+	return a.agrees()
+}
+
+func (a *applying) small(name string, limit int64) ([]byte, error) {
+	header, err := a.tar.Next()
+	if err != nil {
+		return nil, err
+	}
+	if header.Name != name || header.Typeflag != tar.TypeReg || header.Size > limit {
+		return nil, fmt.Errorf("the tar has %q of %d bytes where %s of at most %d belongs", header.Name, header.Size, name, limit)
+	}
+	return io.ReadAll(a.tar)
+}
+
+// agrees refuses a manifest that is of another release than the signature
+// said, or of one that could not boot.
+func (a *applying) agrees() error {
+	m := a.manifest
+	if m.Release != a.Release.Version || m.Architecture != a.Request.Architecture || m.Kernel != a.Release.Kernel {
+		return fmt.Errorf("the manifest is of release %s for %s with kernel %s, the signature of %s for %s with kernel %s",
+			m.Release, m.Architecture, m.Kernel, a.Release.Version, a.Request.Architecture, a.Release.Kernel)
+	}
+	for _, name := range []string{layout.Kernel, layout.Initramfs, layout.Squashfs, layout.Modloop} {
+		if _, ok := m.File(name); !ok {
+			return fmt.Errorf("the release has no %s: it would not boot", name)
+		}
+	}
+	if m.Size() > a.Side.Room {
+		return fmt.Errorf("the release has %s, %s has room for %s", step.Bytes(m.Size()), a.Side.Label, step.Bytes(a.Side.Room))
+	}
+	return nil
+}
+
+// with mounts the side to be written, or reads where that is asked for. A
+// mock is used as it is.
+func (a *applying) with(flags mounts.Flags, do func(dir string) error) error {
+	if a.Side.Mock {
+		return do(a.Side.MountPoint)
+	}
+	m := mounts.Mount{Source: a.Side.Device.Path(), Target: a.Side.MountPoint, Type: "ext4",
+		Flags: flags | mounts.NoDev | mounts.NoSUID | mounts.NoExec | mounts.NoATime}
+	if flags&mounts.ReadOnly != 0 {
+		m.Data = "noload"
+	}
+	return mounts.With(a.e.Storage, m, do)
+}
+
+func (a *applying) markIncomplete(_ context.Context, r *step.Reporter) error {
+	if err := a.sameSide(); err != nil {
+		return err
+	}
+	writeBack(a.e.Root, a.Side.Device.Disk, r)
+	return a.with(0, incomplete)
+}
+
+// sameSide refuses another disk in the place of the one that was looked at.
+func (a *applying) sameSide() error {
+	if a.Side.Mock {
+		return nil
+	}
+	volumes, err := mounts.FindLabels(a.e.Storage)
+	if err != nil {
+		return err
+	}
+	v, err := deviceAt(volumes, a.Side.Device.Path())
+	if err != nil {
+		return err
+	}
+	if v.DiskUUID != a.Side.Device.DiskUUID || v.PartUUID != a.Side.Device.PartUUID || v.Label != a.Side.Label {
+		return step.WithHint(fmt.Errorf("%s is another volume than before (%s, partition %s)", v.Path(), v.Label, v.PartUUID),
+			"was the medium changed? nothing was written to it")
+	}
+	if v.Type != "ext4" {
+		return fmt.Errorf("%s is %s, not ext4", v.Path(), v.Type)
+	}
+	if v.ReadOnly {
+		return fmt.Errorf("%s is write-protected", v.Path())
+	}
+	return nil
+}
+
+func (a *applying) writeSide(ctx context.Context, r *step.Reporter) error {
+	if err := a.sameSide(); err != nil {
+		return err
+	}
+	defer a.source.from.Close()
+	a.source.ctx = ctx
+	a.source.tell = func(done int64) { r.Progress(done, a.Release.Size) }
+	return a.with(0, func(dir string) error {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		w := &sideWriter{dir: dir, root: root, label: layout.Label(a.Side.Label), manifest: a.manifest, tar: a.tar, source: a.source}
+		if err := w.clear(); err != nil {
+			return err
+		}
+		if err := w.members(); err != nil {
+			return err
+		}
+		if _, err := a.source.verifier.Verify(); err != nil {
+			return err
+		}
+		r.Fact("fetched", a.source.fetched, "%s fetched, %s were here", step.Bytes(a.source.fetched), step.Bytes(w.reused))
+		sum, err := bootSumOf(a.manifest)
+		if err != nil {
+			return err
+		}
+		return w.seal(sum.Render(), map[string][]byte{layout.Manifest: a.manifestText, layout.ManifestSignature: a.manifestSig}, a.signatures())
+	})
+}
+
+func (a *applying) signatures() map[string][]byte {
+	signatures := map[string][]byte{}
+	for i, suffix := range a.found.Suffixes() {
+		signatures[layout.OSTarSignature+suffix] = a.found.Signatures[i]
+	}
+	return signatures
+}
+
+func bootSumOf(m release.Manifest) (sum bootstate.BootSum, err error) {
+	for name, to := range map[string]*[sha256.Size]byte{layout.Kernel: &sum.Kernel, layout.Initramfs: &sum.Initramfs} {
+		f, _ := m.File(name)
+		raw, err := hex.DecodeString(f.SHA256)
+		if err != nil || len(raw) != sha256.Size {
+			return sum, fmt.Errorf("the manifest has no hash of %s", name)
+		}
+		copy(to[:], raw)
+	}
+	return sum, nil
+}
+
+// readOwnManifest takes the manifest from the side, which an earlier attempt
+// has written whole.
+func (a *applying) readOwnManifest(_ context.Context, _ *step.Reporter) error {
+	err := a.with(mounts.ReadOnly, func(dir string) (err error) {
+		if a.manifestText, err = readBounded(filepath.Join(dir, layout.Manifest), release.MaxManifest); err != nil {
+			return err
+		}
+		if a.manifestSig, err = readBounded(filepath.Join(dir, layout.ManifestSignature), release.MaxSignature); err != nil {
+			return err
+		}
+		a.manifest, err = a.keys.VerifyManifest(a.manifestText, a.manifestSig)
+		return err
+	})
+	if err != nil {
+		return step.WithHint(err, "--force writes the side anew")
+	}
+	return a.agrees()
+}
+
+// readBack reads the side from the medium, as the boot loader and init will:
+// without the journal and past every cache.
+func (a *applying) readBack(ctx context.Context, r *step.Reporter) error {
+	if err := a.clean(); err != nil {
+		return err
+	}
+	var done int64
+	err := a.with(mounts.ReadOnly, func(dir string) error {
+		for _, f := range a.manifest.Files {
+			h := sha256.New()
+			_, err := mounts.CopyFile(ctx, io.Discard, filepath.Join(dir, f.Path), mounts.CopyOptions{Size: f.Size, Hash: h,
+				Progress: func(n int64) { r.Progress(done+n, a.manifest.Size()) }})
+			if err != nil {
+				return err
+			}
+			if sum := sumOf(h); sum != f.SHA256 {
+				return step.WithHint(fmt.Errorf("%s comes back from the medium with SHA-256 %s, it was written with %s", f.Path, sum, f.SHA256), "the disk is failing")
+			}
+			done += f.Size
+		}
+		return bootstate.CheckSide(os.DirFS(dir))
+	})
+	return err
+}
+
+// clean asks whether the journal is written back: GRUB replays none.
+func (a *applying) clean() error {
+	if a.Side.Mock {
+		return nil
+	}
+	volumes, err := mounts.FindLabels(a.e.Storage)
+	if err != nil {
+		return err
+	}
+	v, err := deviceAt(volumes, a.Side.Device.Path())
+	if err == nil && v.NeedsRecovery {
+		err = fmt.Errorf("%s still needs its journal after it was unmounted: the boot loader could not read it", v.Path())
+	}
+	return err
+}

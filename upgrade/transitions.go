@@ -1,0 +1,102 @@
+package upgrade
+
+import (
+	"fmt"
+	"time"
+
+	"psyopsOS/bootstate"
+	"psyopsOS/layout"
+)
+
+// The boot loader's state changes in these ways and no other. Each is a pure
+// function from the state that GRUB goes by to the next one.
+
+// trialOf puts the side that is not good on trial. alt is that side where it
+// is proven, which a side that was just written is not.
+func trialOf(s bootstate.State, t bootstate.Tries, alt layout.Label, now time.Time) (bootstate.State, bootstate.Tries) {
+	s.Seq++
+	s.Try, s.Alt, s.Time = s.Good.Other(), alt, now
+	return s, bootstate.Tries{Left: bootstate.MaxTries, For: s.Seq, Run: t.Run}
+}
+
+// committed makes the side that runs the good one. otherProven says whether
+// the other side is whole and what it last committed.
+func committed(s bootstate.State, side layout.Label, version string, otherProven bool, now time.Time) bootstate.State {
+	s.Seq++
+	s.Good, s.Try, s.Alt, s.Time = side, "", "", now
+	if otherProven {
+		s.Alt = side.Other()
+	}
+	if side == layout.SideA {
+		s.A = version
+	} else {
+		s.B = version
+	}
+	s.Floor = max(s.Floor, version)
+	if s.Bad == version {
+		s.Bad = ""
+	}
+	return s
+}
+
+// rejected ends a trial whose release is not wanted: the good side stays.
+func rejected(s bootstate.State, version string, now time.Time) bootstate.State {
+	s.Seq++
+	s.Try, s.Bad, s.Time = "", version, now
+	return s
+}
+
+// A StateWrite is one write of one state file.
+type StateWrite struct {
+	Partition string // the device's path
+	Path      string
+	Content   []byte
+	Mend      bool // what is there is no valid copy
+}
+
+// stateWrites are the writes that bring the disk from what l says to the next
+// state, in the order in which a power cut between any two leaves a disk that
+// boots: the counts, which mean nothing without a state that they are for,
+// then the copy that GRUB would not pick, then the other.
+func (l Loader) stateWrites(next bootstate.State, tries bootstate.Tries) ([]StateWrite, error) {
+	if next.Seq > bootstate.MaxSeq {
+		return nil, fmt.Errorf("the boot loader's state has changed %d times: it cannot count further", l.State.Seq)
+	}
+	state, err := next.Render()
+	if err != nil {
+		return nil, err
+	}
+	var writes []StateWrite
+	if tries != l.Tries {
+		counts, err := tries.Render()
+		if err != nil {
+			return nil, err
+		}
+		writes = append(writes, StateWrite{l.First, layout.Tries, counts, true})
+	}
+	if next == l.State && l.Same {
+		return writes, nil
+	}
+	copies := []StateWrite{
+		{l.First, layout.State1, state, !valid(l.Copies.State1)},
+		{l.state2Partition(), layout.State2, state, !valid(l.Copies.State2)},
+	}
+	if l.Picked == 1 {
+		copies[0], copies[1] = copies[1], copies[0]
+	}
+	return append(writes, copies...), nil
+}
+
+// state2Partition is where the second copy lies: on a disk with one EFI system
+// partition beside the first.
+func (l Loader) state2Partition() string {
+	if l.Copies.State2On == 1 || l.Second == "" {
+		return l.First
+	}
+	return l.Second
+}
+
+func valid(copy []byte) bool {
+	_, err := bootstate.ParseState(copy)
+	return err == nil
+}
