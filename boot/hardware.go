@@ -87,6 +87,7 @@ func (j *journey) loadDrivers(ctx context.Context, r *step.Reporter) error {
 	tellDrivers(r, drivers.Load(ctx, j.c.Modules...))
 	drivers.Leave(laterFolders()...)
 	tellDrivers(r, drivers.Coldplug(ctx))
+	j.drivers = drivers
 	return nil
 }
 

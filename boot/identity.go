@@ -63,12 +63,17 @@ func (j *journey) findSecret(ctx context.Context, r *step.Reporter) (mounts.Volu
 	var found mounts.Volume
 	var duplicates []mounts.Volume
 	var none error
-	err := mounts.Await(waiting, j.m.Storage, func([]mounts.Uevent) {}, func() (bool, error) {
+	err := mounts.Await(waiting, j.m.Storage, j.hotplug(ctx, r), func() (bool, error) {
 		seen, err := mounts.FindLabels(j.m.Storage)
 		if err != nil {
 			return false, err
 		}
 		found, duplicates, none = mounts.Choose(seen, layout.Secret, j.side.PartUUID)
+		if none != nil {
+			// A stick may have come since the drivers were loaded, before its
+			// event could be heard.
+			tellDrivers(r, j.drivers.Coldplug(ctx))
+		}
 		return none == nil, nil
 	})
 	if errors.Is(err, errWaited) {

@@ -129,7 +129,7 @@ type journey struct {
 	toRAM    bool             // plan memory
 	squashfs string           // copy squashfs: the file to loop
 	modloop  string           // copy modloop: the file to loop
-	drivers  *Drivers         // load storage drivers
+	drivers  *Drivers         // load storage drivers, load drivers
 	node     secret.Node      // read psyops-secret
 	wired    string           // name network links: the first wired one
 }
