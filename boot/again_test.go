@@ -267,3 +267,21 @@ func TestAMountThatFailsOnceIsRepeatedAndLeavesNoOther(t *testing.T) {
 		}
 	}
 }
+
+func TestAShellThatCannotBeOfferedCostsNoBoot(t *testing.T) {
+	for _, word := range []string{"single", "psyopsos.shell=first", "psyopsos.shell=before-handover"} {
+		w := newWorld(t)
+		var asked []string
+		w.machine.Shell = func(_ context.Context, what string) error {
+			asked = append(asked, what)
+			return errors.New("no console for an emergency shell")
+		}
+		if err := w.boot("psyopsos=psyopsOS-A psyopsos.wait=0 " + word); err != nil || len(w.handed) != 1 {
+			t.Errorf("%s: %v, handed over %d times", word, err, len(w.handed))
+		}
+		told := slices.ContainsFunc(w.events.Events, func(e step.Event) bool { return e.Kind == step.Failed && e.Step == "emergency shell" })
+		if !slices.Equal(asked, []string{word}) || !told {
+			t.Errorf("%s: the shell was asked for by %q, and that there is none was told: %v", word, asked, told)
+		}
+	}
+}

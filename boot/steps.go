@@ -58,7 +58,9 @@ func (c Cmdline) withHint(err error) error {
 // anything is mounted; psyopsos.shell=before-handover at the end.
 func (j *journey) withShell(steps []step.Step) []step.Step {
 	shell := func(asked string) step.Step {
-		return step.Step{Name: "emergency shell", Do: func(ctx context.Context, r *step.Reporter) error {
+		// Where it cannot be offered, without a console for instance, a boot is
+		// of more use than none.
+		return step.Step{Name: "emergency shell", Optional: true, Do: func(ctx context.Context, r *step.Reporter) error {
 			r.Note("as %s asks", asked)
 			return j.m.Shell(ctx, asked)
 		}}
