@@ -43,8 +43,19 @@ func TestTheStateChoosesSideB(t *testing.T) {
 		t.Errorf("booted from %v, want vda4", device)
 	}
 	g.HandsOver()
+	// GRUB counts each boot; three that nobody calls healthy would end on the
+	// other side.
+	run := func() int { return triesOf(t, path).Run }
+	if got := run(); got != 1 {
+		t.Errorf("the loader counted %d boots since the last healthy one, want 1", got)
+	}
 	g.Login()
 	g.Runs("neuralupgrade status | grep -q psyopsOS-B")
+	g.Runs("for i in $(seq 60); do grep -q healthy /etc/psyopsOS/status/health && break; sleep 1; done; grep -q 'healthy.: true' /etc/psyopsOS/status/health")
+	g.Runs("for i in $(seq 60); do [ -s /var/log/psyopsos-health.log ] && break; sleep 1; done; cat /var/log/psyopsos-health.log")
+	if got := run(); got != 0 {
+		t.Errorf("after a healthy boot the loader's count is %d, want 0", got)
+	}
 	g.PowersOff()
 }
 

@@ -108,6 +108,16 @@ func changeState(t *testing.T, path string, change func(*bootstate.State)) {
 	}
 }
 
+// triesOf is the loader's count on a disk image.
+func triesOf(t *testing.T, path string) bootstate.Tries {
+	t.Helper()
+	content, err := bootstate.ReadFile(openVolume(t, path, layout.EFISystem), layout.Tries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bootstate.ParseTries(content)
+}
+
 // emptySide is a disk with nothing but an empty ext4 volume.
 func emptySide(t *testing.T, label string) string {
 	t.Helper()

@@ -114,15 +114,16 @@ func (b *bundle) seal(t testing.TB) {
 
 // A world is a node with a disk of five volumes.
 type world struct {
-	t      testing.TB
-	root   string
-	fake   *mountstest.Fake
-	images map[string]string // device path → file
-	stdout bytes.Buffer
-	stderr bytes.Buffer
-	writes []string // of the state: "PATH of DEVICE at OFFSET"
-	break_ func(path string) error
-	repo   string
+	t         testing.TB
+	root      string
+	fake      *mountstest.Fake
+	images    map[string]string // device path → file
+	stdout    bytes.Buffer
+	stderr    bytes.Buffer
+	writes    []string // of the state: "PATH of DEVICE at OFFSET"
+	break_    func(path string) error
+	restarted int
+	repo      string
 }
 
 // images of empty volumes are the same for all tests.
@@ -341,7 +342,7 @@ func (w *world) open(path string) (boot.StateDevice, error) {
 }
 
 func (w *world) env() Env {
-	return Env{Stdout: &w.stdout, Stderr: &w.stderr, Root: w.root, Commit: "test", Storage: w.fake, OpenState: w.open,
+	return Env{Stdout: &w.stdout, Stderr: &w.stderr, Root: w.root, Commit: "test", Storage: w.fake, OpenState: w.open, Restart: func() error { w.restarted++; return nil },
 		Getenv: func(string) string { return "" }, Now: func() time.Time { return time.Unix(1_795_000_000, 0) }, Web: repo.Options{}}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"psyopsOS/bootstate"
 	"psyopsOS/image"
+	"psyopsOS/image/base"
 	"psyopsOS/image/debian"
 	"psyopsOS/image/disk"
 	"psyopsOS/image/loader"
@@ -199,7 +200,7 @@ func (p project) squashfs() stage.Stage {
 	return stage.Stage{Name: squashStage, Recipe: "1" + testos.Recipe,
 		Inputs: []stage.Input{
 			stage.Tool("mksquashfs"), stage.From(initStage), stage.File(p.key.file), stage.Value("version", p.source.version()),
-			stage.Folder(p.path("image/testos/overlay")),
+			stage.Folder(p.path("image/testos/overlay")), stage.Folder(p.path("image/base/overlay")),
 			stage.Func("packages", func(ctx context.Context) (string, error) {
 				packages, err := p.packages.Resolve(ctx, request)
 				return fmt.Sprint(packages), err
@@ -218,6 +219,10 @@ func (p project) squashfs() stage.Stage {
 			if err != nil {
 				return err
 			}
+			ours, err := base.Overlay()
+			if err != nil {
+				return err
+			}
 			iso, err := p.source.isoJSON()
 			if err != nil {
 				return err
@@ -225,7 +230,7 @@ func (p project) squashfs() stage.Stage {
 			if err := os.WriteFile(filepath.Join(w.Dir, layout.UserlandVersion), []byte(testos.Version+"\n"), 0o644); err != nil {
 				return err
 			}
-			return image.Squashfs(ctx, image.SquashfsOptions{Userland: userland, IsoJSON: iso,
+			return image.Squashfs(ctx, image.SquashfsOptions{Userland: userland, Overlays: []*tree.Tree{ours}, IsoJSON: iso,
 				PublicKey: p.key.public.Text(), Keys: p.keys(), Upgrade: w.Path(initStage, "init"),
 				Time: p.source.Time, Out: filepath.Join(w.Dir, layout.Squashfs)})
 		}}

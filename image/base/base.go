@@ -1,0 +1,49 @@
+// Package base is what every userland gets on top, whatever it is made of, if
+// OpenRC runs it: so far the service that judges each boot. It reads the
+// embedded folder overlay, whose files are ours, and gives a tree.Tree.
+package base
+
+import (
+	"embed"
+	"io/fs"
+	"path"
+
+	"psyopsOS/image/tree"
+)
+
+//go:embed all:overlay
+var overlay embed.FS
+
+// services are what is started, by runlevel.
+func services() map[string][]string {
+	return map[string][]string{"default": {"psyopsos-health"}}
+}
+
+// Overlay is what is laid over a userland.
+func Overlay() (*tree.Tree, error) {
+	files, err := fs.Sub(overlay, "overlay")
+	if err != nil {
+		return nil, err
+	}
+	t, err := tree.FromFS(files, modes)
+	if err != nil {
+		return nil, err
+	}
+	for level, names := range services() {
+		for _, name := range names {
+			if err := t.Add(path.Join("etc/runlevels", level, name), tree.Symlink("/etc/init.d/"+name)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return t, nil
+}
+
+// modes are the permissions of the embedded files, which have none of their
+// own.
+func modes(name string, info fs.FileInfo) fs.FileMode {
+	if info.IsDir() || path.Dir(name) == "etc/init.d" {
+		return 0o755
+	}
+	return 0o644
+}
