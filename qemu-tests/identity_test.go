@@ -206,13 +206,16 @@ func keyOf(t *testing.T, text, kind string) string {
 }
 
 // A name that a shell would obey is no name; a damaged key is not installed,
-// and sshd answers with one of its own; toor is there and told.
+// and sshd answers with one of its own; toor is there and told. The network is
+// the command line's.
 func TestAVolumeCannotMakeTheNodeRunSomething(t *testing.T) {
 	files := demoNode(t)
 	files["nodename"] = "x;touch${IFS}/tmp/owned;$(touch /tmp/owned)`touch /tmp/owned`\n"
 	files["ssh_host_ed25519_key"] = strings.Replace(files["ssh_host_ed25519_key"], "b3Blbn", "b3BlbN", 1)
 	files["TESTONLYNOPROD.env"] = "PSYOPSOS_TESTING_ONLY_NO_PROD_ADD_TOOR_BLANK_PW=yes\r\ntouch /tmp/owned\r\n"
-	g := boot(t, Scenario{Disks: onDisk(diskWithSecret(t, secretVolume(t, files))), Machine: vm.Machine{NICs: []vm.NIC{{}}}})
+	delete(files, "network.interfaces")
+	g := boot(t, Scenario{Words: "ip=10.0.2.77::10.0.2.2:255.255.255.0::psy0:none:10.0.2.3",
+		Disks: onDisk(diskWithSecret(t, secretVolume(t, files))), Machine: vm.Machine{NICs: []vm.NIC{{}}}})
 	g.Warns("nodename is refused: its character 2 is not one of")
 	g.Warns("ssh_host_ed25519_key is not used")
 	g.Warns("TESTONLYNOPROD.env adds the user toor")
@@ -221,6 +224,8 @@ func TestAVolumeCannotMakeTheNodeRunSomething(t *testing.T) {
 	g.Login()
 	g.Prints(`. /etc/psyopsOS/psyops-secret.env; echo "$PSYOPSOS_NODENAME $(hostname)"`, layout.Unconfigured+" "+layout.Unconfigured)
 	g.Runs("! test -e /tmp/owned")
+	g.Prints("ip -4 -o address show dev psy0 | awk '{print $4}'; ip route show default | awk '{print $3}'; cat /etc/resolv.conf",
+		"10.0.2.77/24\n10.0.2.2\nnameserver 10.0.2.3")
 	g.Prints("grep -c '^toor:x:0:0:' /etc/passwd; grep -c '^toor::' /etc/shadow; stat -c %a /etc/shadow", "1\n1\n600")
 	g.PowersOff()
 }
