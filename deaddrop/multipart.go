@@ -1,0 +1,205 @@
+package deaddrop
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/minio/minio-go/v7"
+)
+
+const (
+	// partSize is the unit that is not sent again after a broken connection,
+	// and what several of which are in memory. S3 wants at least 5 MiB.
+	partSize = 16 << 20
+	maxParts = 10_000
+	// partsAtOnce bounds the memory: 64 MiB.
+	partsAtOnce = 4
+	notesFolder = ".deaddrop"
+)
+
+// Send sends a file of the folder. What is sent is what was hashed: an object
+// that e's hash does not describe never comes to be. progress is told of
+// bytes as they arrive.
+func (b *Bucket) Send(ctx context.Context, from *Folder, e Entry, progress func(n int64)) error {
+	size := max(int64(partSize), (e.Size+maxParts-1)/maxParts)
+	if e.Size > size {
+		return b.sendInParts(ctx, from, e, size, progress)
+	}
+	file, err := from.root.Open(e.Key)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, e.Size+1))
+	if err != nil {
+		return err
+	}
+	if sha256Of(content) != e.SHA256 {
+		return changedError(e.Key)
+	}
+	if err := b.Put(ctx, e, content); err != nil {
+		return err
+	}
+	progress(e.Size)
+	return nil
+}
+
+// An upload is a file on its way, in parts.
+type upload struct {
+	bucket   *Bucket
+	key      string
+	id       string
+	there    map[int]minio.ObjectPart // by an earlier run
+	progress func(n int64)
+
+	mu    sync.Mutex
+	parts []minio.CompletePart
+}
+
+// sendInParts goes on where an earlier run was broken off: the folder keeps a
+// note of the upload's id, by place and hash of the file.
+func (b *Bucket) sendInParts(ctx context.Context, from *Folder, e Entry, size int64, progress func(n int64)) error {
+	u := &upload{bucket: b, key: e.Key, progress: progress}
+	note := b.noteOf(e, size)
+	if err := u.begin(ctx, from, note, b.options(e)); err != nil {
+		return err
+	}
+	sum, err := u.sendParts(ctx, from, e, size)
+	if err != nil {
+		return err
+	}
+	if sum != e.SHA256 {
+		abort := b.client.AbortMultipartUpload(ctx, b.name, b.prefix+e.Key, u.id)
+		return errors.Join(changedError(e.Key), abort, from.removeIfThere(note))
+	}
+	_, err = b.client.CompleteMultipartUpload(ctx, b.name, b.prefix+e.Key, u.id, u.parts, minio.PutObjectOptions{})
+	if err != nil {
+		return b.explain("complete "+e.Key, err)
+	}
+	return from.removeIfThere(note)
+}
+
+func (b *Bucket) noteOf(e Entry, size int64) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d\n%s", b, e.Key, size, e.SHA256))
+	return path.Join(notesFolder, "upload-"+hex.EncodeToString(sum[:16]))
+}
+
+// begin finds the upload of an earlier run, or begins one.
+func (u *upload) begin(ctx context.Context, from *Folder, note string, options minio.PutObjectOptions) error {
+	text, err := from.root.ReadFile(note)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if id := strings.TrimSpace(string(text)); id != "" {
+		u.id = id
+		if u.there, err = u.sent(ctx); err == nil {
+			return nil
+		}
+		// The server may have thrown it away meanwhile.
+		if code := minio.ToErrorResponse(err).Code; code != "NoSuchUpload" {
+			return u.bucket.explain("look at the upload of "+u.key, err)
+		}
+	}
+	if u.id, err = u.bucket.client.NewMultipartUpload(ctx, u.bucket.name, u.bucket.prefix+u.key, options); err != nil {
+		return u.bucket.explain("send "+u.key, err)
+	}
+	if err := from.root.MkdirAll(notesFolder, 0o755); err != nil {
+		return err
+	}
+	return from.replace(note, func(temporary string) error {
+		return from.root.WriteFile(temporary, []byte(u.id+"\n"), 0o644)
+	})
+}
+
+// sent are the parts that are there already.
+func (u *upload) sent(ctx context.Context) (map[int]minio.ObjectPart, error) {
+	there := map[int]minio.ObjectPart{}
+	for marker := 0; ; {
+		page, err := u.bucket.client.ListObjectParts(ctx, u.bucket.name, u.bucket.prefix+u.key, u.id, marker, 1000)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range page.ObjectParts {
+			there[p.PartNumber] = p
+		}
+		if !page.IsTruncated || page.NextPartNumberMarker <= marker {
+			return there, nil
+		}
+		marker = page.NextPartNumberMarker
+	}
+}
+
+// sendParts reads the file once, in order, hashing it, while several parts
+// are on their way.
+func (u *upload) sendParts(ctx context.Context, from *Folder, e Entry, size int64) (sum string, err error) {
+	file, err := from.root.Open(e.Key)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	h := sha256.New()
+	count := int((e.Size + size - 1) / size)
+	u.parts = make([]minio.CompletePart, count)
+	var wait sync.WaitGroup
+	for i := range count {
+		buffer := <-u.bucket.buffers // its holder does not wait for another
+		content, err := readPart(file, buffer, min(size, e.Size-int64(i)*size))
+		if err != nil {
+			cancel(errors.Join(changedError(e.Key), err))
+		}
+		if ctx.Err() != nil {
+			u.bucket.buffers <- buffer
+			break
+		}
+		h.Write(content)
+		wait.Go(func() {
+			defer func() { u.bucket.buffers <- content }()
+			if err := u.sendPart(ctx, i, content); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wait.Wait()
+	return hex.EncodeToString(h.Sum(nil)), context.Cause(ctx)
+}
+
+func readPart(file *os.File, buffer []byte, size int64) ([]byte, error) {
+	if int64(cap(buffer)) < size {
+		buffer = make([]byte, size)
+	}
+	_, err := io.ReadFull(file, buffer[:size])
+	return buffer[:size], err
+}
+
+// sendPart sends part i, unless the server has the very same already.
+func (u *upload) sendPart(ctx context.Context, i int, content []byte) error {
+	number := i + 1
+	sum := md5.Sum(content)
+	part, ok := u.there[number]
+	if !ok || part.Size != int64(len(content)) || strings.Trim(part.ETag, `"`) != hex.EncodeToString(sum[:]) {
+		var err error
+		part, err = u.bucket.client.PutObjectPart(ctx, u.bucket.name, u.bucket.prefix+u.key, u.id, number,
+			bytes.NewReader(content), int64(len(content)), minio.PutObjectPartOptions{Md5Base64: md5Of(content), Sha256Hex: sha256Of(content), DisableContentSha256: true})
+		if err != nil {
+			return u.bucket.explain(fmt.Sprintf("send part %d of %s", number, u.key), err)
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.parts[i] = minio.CompletePart{PartNumber: number, ETag: part.ETag}
+	u.progress(int64(len(content)))
+	return nil
+}
