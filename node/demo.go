@@ -1,6 +1,8 @@
 // Package node makes a node's secrets: the files that make one machine out of
-// an image that is the same for all. It writes them into a folder of the build
-// machine, from which they go onto the node's psyops-secret volume.
+// an image that is the same for all. It keeps them in a Store, encrypted, and
+// writes them for the node's psyops-secret volume: into a folder, a tar or a
+// script. It also has the CA of the psynet, the nodes' own network by Nebula;
+// slackhq/nebula/cert and filippo.io/age are used nowhere else.
 package node
 
 import (

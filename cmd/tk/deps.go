@@ -42,6 +42,10 @@ func dependencies() []dependency {
 		{program: "minisign", pkg: "minisign", why: "checks signatures beside our own code"},
 		{program: "apt-get", pkg: "apt", why: "fetches the packages of testos"},
 		{program: "sgdisk", pkg: "gdisk", why: "judges our partition tables", test: true},
+		{program: "nebula-cert", pkg: "nebula", why: "judges our psynet certificates", test: true},
+		{program: "age-keygen", pkg: "age", why: "judges our age keys and the store", test: true},
+		{program: "pass", pkg: "pass", why: "a store of secrets beside our own", test: true},
+		{program: "gpg", pkg: "gnupg", why: "what pass encrypts with", test: true},
 		{program: "cpio", pkg: "cpio", why: "judges our initramfs", test: true},
 		{program: "xz", pkg: "xz-utils", why: "unpacks kernel packages five times faster than we do"},
 	}
