@@ -155,7 +155,7 @@ func TestAPushBrokenAtAnyRequestLeavesALatestThatIsComplete(t *testing.T) {
 				s.spoilWith(func(w http.ResponseWriter, r *http.Request, n int, real http.Handler) bool {
 					if n < i {
 						return false
-					})
+					}
 					happened = true
 					if n == i {
 						lose(w, r, real)
@@ -163,7 +163,7 @@ func TestAPushBrokenAtAnyRequestLeavesALatestThatIsComplete(t *testing.T) {
 						hangUp(w) // and the network stays away
 					}
 					return true
-				}
+				})
 				local := oneRelease(v2).with(tree{"notes.txt": "two"})
 				p := Pair{makeTree(t, local), bucket}
 				err := push(t.Context(), p, Request{Replace: true})
@@ -213,9 +213,9 @@ func TestALargeFileGoesOnWhereItsUploadWasBrokenOff(t *testing.T) {
 		default:
 			defer arrived.Done()
 			real.ServeHTTP(w, r)
-		})
+		}
 		return true
-	}
+	})
 	err := push(t.Context(), p, Request{})
 	if err == nil || !strings.Contains(err.Error(), "part 3") {
 		t.Fatalf("got %v", err)
@@ -334,9 +334,9 @@ func TestTheFirstFailureEndsAPush(t *testing.T) {
 	s.spoilWith(func(w http.ResponseWriter, r *http.Request, n int, real http.Handler) bool {
 		if r.Method == "PUT" {
 			cancel()
-		})
+		}
 		return false
-	}
+	})
 	if err := push(ctx, p, Request{}); err == nil {
 		t.Error("a push that was cancelled succeeded")
 	}
