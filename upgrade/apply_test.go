@@ -125,7 +125,7 @@ func TestTheCopyThatGRUBWouldNotPickIsWrittenFirst(t *testing.T) {
 	// Both copies are equal: GRUB takes copy 2.
 	w.writes = nil
 	w.must(0, "commit")
-	if want := []string{"/dev/vda1 grub/TRIES.ENV", "/dev/vda1 grub/STATE1.ENV", "/dev/vda5 grub/STATE2.ENV"}; !slices.Equal(w.writes, want) {
+	if want := []string{"/dev/vda1 grub/STATE1.ENV", "/dev/vda5 grub/STATE2.ENV", "/dev/vda1 grub/TRIES.ENV"}; !slices.Equal(w.writes, want) {
 		t.Errorf("wrote %q, want %q", w.writes, want)
 	}
 	// A cut after the first of them: copy 1 is newer, so copy 2 goes first.

@@ -8,13 +8,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"psyopsOS/boot"
 	"psyopsOS/layout"
 	"psyopsOS/step"
 )
 
-// status tells how the boot went.
+// status tells how the boot went, and what the boot loader will do next. It
+// mounts nothing and needs no keys.
 func status(_ context.Context, c *call) (int, error) {
 	if err := c.noArgs(); err != nil {
 		return exitUsage, err
@@ -23,12 +25,101 @@ func status(_ context.Context, c *call) (int, error) {
 	if err != nil {
 		return exitError, err
 	}
+	loader := loaderNow(c.env, c.Settings, report)
 	if c.JSON {
-		_, err := c.env.Stdout.Write(raw)
+		err := c.printStatus(raw, loader)
 		return exitOf(err), err
 	}
-	fmt.Fprint(c.env.Stdout, report.Summary())
+	fmt.Fprint(c.env.Stdout, report.Summary(), loader.status())
 	return exitDone, nil
+}
+
+// printStatus prints boot.json with what the loader's state says beside it.
+func (c *call) printStatus(raw []byte, l Loader) error {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return err
+	}
+	text, err := json.Marshal(l.statusTree())
+	if err != nil {
+		return err
+	}
+	all["loader"] = text
+	e := json.NewEncoder(c.env.Stdout)
+	e.SetIndent("", " ")
+	return e.Encode(all)
+}
+
+// loaderNow reads the boot loader's state on the booted disk.
+func loaderNow(e Env, s Settings, report boot.Report) Loader {
+	i := inspector{e: e}
+	if err := i.look(report); err != nil {
+		return Loader{Missing: err}
+	}
+	v, _ := i.volume(s.EFISystem)
+	if report.Disk != "" && i.disk == "" {
+		return Loader{Missing: errors.New("the disk that was booted is not there")}
+	}
+	return i.loader(Firmware{Volume: v})
+}
+
+// statusTree is what a script wants to know.
+func (l Loader) statusTree() (t tree) {
+	if l.Picked == 0 {
+		t.add("error", fmt.Sprint(l.Missing))
+		return t
+	}
+	t.add("default", string(l.State.Good))
+	t.add("trial", string(l.State.Try))
+	t.add("tries_left", l.triesLeft())
+	t.add("proven", l.provenSides())
+	t.add("floor", l.State.Floor)
+	t.add("bad", l.State.Bad)
+	t.add("last_failure", l.failure())
+	return t
+}
+
+// status are the same facts as lines that line up with boot's.
+func (l Loader) status() string {
+	var b strings.Builder
+	line := func(key, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%-10s %s\n", key+":", value)
+		}
+	}
+	if l.Picked == 0 {
+		line("loader", fmt.Sprint(l.Missing))
+		return b.String()
+	}
+	line("default", string(l.State.Good))
+	if l.State.Try != "" {
+		line("trial", fmt.Sprintf("%s, %d tries left", l.State.Try, l.triesLeft()))
+	}
+	line("proven", strings.Join(l.provenSides(), " "))
+	line("floor", l.State.Floor)
+	line("failed", l.failure())
+	return b.String()
+}
+
+// provenSides are the sides to which the boot loader may fall back, as far as
+// its state says.
+func (l Loader) provenSides() []string {
+	sides := []string{string(l.State.Good)}
+	if l.State.Alt != "" {
+		sides = append(sides, string(l.State.Alt))
+	}
+	return sides
+}
+
+// failure is the last one that anybody wrote down, or that nobody could.
+func (l Loader) failure() string {
+	switch {
+	case l.Fail.Version != "" && (l.State.Bad == "" || l.State.Bad == l.Fail.Version):
+		return fmt.Sprintf("%s, release %s: %s: %s", l.Fail.Side, l.Fail.Version, l.Fail.Stage, l.Fail.Reason)
+	case l.State.Bad != "":
+		return fmt.Sprintf("release %s: no report: panic, hang or power cut", l.State.Bad)
+	}
+	return ""
 }
 
 func readReport(root string) (boot.Report, []byte, error) {

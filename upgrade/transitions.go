@@ -56,8 +56,10 @@ type StateWrite struct {
 
 // stateWrites are the writes that bring the disk from what l says to the next
 // state, in the order in which a power cut between any two leaves a disk that
-// boots: the counts, which mean nothing without a state that they are for,
-// then the copy that GRUB would not pick, then the other.
+// boots: first the copy that GRUB would not pick, then the other. The counts of
+// a trial come before both, since they mean nothing without the state that
+// they are for; all other counts come after, so that a trial that is being
+// committed can still be booted.
 func (l Loader) stateWrites(next bootstate.State, tries bootstate.Tries) ([]StateWrite, error) {
 	if next.Seq > bootstate.MaxSeq {
 		return nil, fmt.Errorf("the boot loader's state has changed %d times: it cannot count further", l.State.Seq)
@@ -66,25 +68,27 @@ func (l Loader) stateWrites(next bootstate.State, tries bootstate.Tries) ([]Stat
 	if err != nil {
 		return nil, err
 	}
-	var writes []StateWrite
+	var counts, copies []StateWrite
 	if tries != l.Tries {
-		counts, err := tries.Render()
+		content, err := tries.Render()
 		if err != nil {
 			return nil, err
 		}
-		writes = append(writes, StateWrite{l.First, layout.Tries, counts, true})
+		counts = []StateWrite{{l.First, layout.Tries, content, true}}
 	}
-	if next == l.State && l.Same {
-		return writes, nil
+	if next != l.State || !l.Same {
+		copies = []StateWrite{
+			{l.First, layout.State1, state, !valid(l.Copies.State1)},
+			{l.state2Partition(), layout.State2, state, !valid(l.Copies.State2)},
+		}
+		if l.Picked == 1 {
+			copies[0], copies[1] = copies[1], copies[0]
+		}
 	}
-	copies := []StateWrite{
-		{l.First, layout.State1, state, !valid(l.Copies.State1)},
-		{l.state2Partition(), layout.State2, state, !valid(l.Copies.State2)},
+	if next.Try != "" && tries.For == next.Seq {
+		return append(counts, copies...), nil
 	}
-	if l.Picked == 1 {
-		copies[0], copies[1] = copies[1], copies[0]
-	}
-	return append(writes, copies...), nil
+	return append(copies, counts...), nil
 }
 
 // state2Partition is where the second copy lies: on a disk with one EFI system

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -174,12 +175,8 @@ func newWorld(t testing.TB) *world {
 		file := filepath.Join(from, name)
 		if n == 1 || n == 5 { // the others are never written as devices
 			file = filepath.Join(t.TempDir(), name)
-			content, err := os.ReadFile(filepath.Join(from, name))
-			if err == nil {
-				err = os.WriteFile(file, content, 0o600)
-			}
-			if err != nil {
-				t.Fatal(err)
+			if out, err := exec.Command("cp", "--sparse=always", filepath.Join(from, name), file).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
 			}
 		}
 		w.plug(name, file, n)
