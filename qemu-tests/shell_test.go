@@ -125,6 +125,10 @@ func TestAShellThatNobodyTouchesRestartsTheMachine(t *testing.T) {
 	g := boot(t, Scenario{Words: "psyopsos.wait=0 psyopsos.patience=3", Disks: absent()})
 	g.Fails("find psyopsOS-A", "no volume")
 	g.Says("Untouched, the machine restarts in 3 s")
+	g.Types("x") // noise on the line
+	g.Says("nobody types: leaving")
+	g.Fails("find psyopsOS-A", "no volume")
+	g.Says("Untouched, the machine restarts in 3 s")
 	g.Says("Nobody pressed a key")
 	g.Ends("guest-reset")
 }
