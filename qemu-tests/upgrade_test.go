@@ -93,6 +93,13 @@ func changed(t *testing.T, squashfs string) string {
 	return name
 }
 
+// judged waits until the health service has said its word, and let go of the
+// lock.
+func (g *Guest) judged() {
+	g.t.Helper()
+	g.Runs("for i in $(seq 90); do test -e /etc/psyopsOS/status/health && ! pidof neuralupgrade >/dev/null && break; sleep 1; done; test -e /etc/psyopsOS/status/health")
+}
+
 // Issue 4: the good path, from a server to the other side, through GRUB's
 // trial to the commit.
 func TestAnUpdateGoesOverTheNetworkToTheOtherSide(t *testing.T) {
@@ -106,6 +113,7 @@ func TestAnUpdateGoesOverTheNetworkToTheOtherSide(t *testing.T) {
 	if output, code := g.Tries("neuralupgrade check --target nonbooted"); code != 10 || !strings.Contains(output, "not version "+repo.version) {
 		t.Errorf("check: exit status %d\n%s", code, output)
 	}
+	g.judged()
 	output := g.Runs("neuralupgrade apply nonbooted 2>&1")
 	t.Log(output)
 	if !strings.Contains(output, "neuralupgrade INFO Updated nonbooted side psyopsOS-B with http://") {

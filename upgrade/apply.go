@@ -27,7 +27,7 @@ func apply(ctx context.Context, c *call) (int, error) {
 		return exitError, err
 	}
 	status := exitDone
-	err = locked(c.env, func() error {
+	err = locked(c.env, c.patience, func() error {
 		found, err := c.release(ctx, keys)
 		if err != nil {
 			return err
@@ -105,7 +105,7 @@ func (c *call) changeState(ctx context.Context, args int, decide func(State) (Ch
 	if err != nil {
 		return exitError, err
 	}
-	err = locked(c.env, func() error {
+	err = locked(c.env, c.patience, func() error {
 		state, err := InspectFully(c.env, c.Settings, keys)
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"psyopsOS/bootstate"
 	"psyopsOS/layout"
@@ -497,7 +498,7 @@ func (w *world) files(side layout.Label) []byte {
 
 func TestASecondProcessIsRefused(t *testing.T) {
 	w := newWorld(t)
-	err := locked(w.env(), func() error {
+	err := locked(w.env(), 0, func() error {
 		_, stderr := w.must(1, "commit")
 		has(t, stderr, fmt.Sprintf("another neuralupgrade is at work: process %d", os.Getpid()))
 		return nil
@@ -506,6 +507,24 @@ func TestASecondProcessIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.must(0, "commit")
+}
+
+func TestHealthWaitsForAnotherProcess(t *testing.T) {
+	w := newWorld(t)
+	held, done := make(chan bool), make(chan error)
+	go func() {
+		done <- locked(w.env(), 0, func() error {
+			close(held)
+			time.Sleep(3 * lockPause)
+			return nil
+		})
+	}()
+	<-held
+	out, _ := w.must(0, "health")
+	has(t, out, "nothing to commit")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
 }
 
 // swapped is a machine whose stick is changed for another one after so many

@@ -25,6 +25,10 @@ import (
 // check is a failed one.
 const checkLimit = 60 * time.Second
 
+// healthPatience is how long the verdict waits for another neuralupgrade: an
+// update that somebody runs meanwhile must not cost a release its commit.
+const healthPatience = 10 * time.Minute
+
 // A Verdict is what the checks came to: layout.StatusDir/health, as JSON.
 type Verdict struct {
 	Healthy bool          `json:"healthy"`
@@ -62,6 +66,7 @@ func health(ctx context.Context, c *call) (int, error) {
 	if err != nil {
 		return exitError, err
 	}
+	c.patience = healthPatience
 	verdict := judge(ctx, filepath.Join(c.env.Root, layout.HealthDir), checkLimit, c.env.Now)
 	if err := verdict.write(c.env.Root); err != nil {
 		return exitError, err
@@ -143,7 +148,7 @@ func (c *call) recordFailure(ctx context.Context, failure bootstate.Fail) error 
 	if err != nil {
 		return err
 	}
-	return locked(c.env, func() error {
+	return locked(c.env, c.patience, func() error {
 		state, err := Inspect(c.env, c.Settings, keys)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"psyopsOS/layout"
 	"psyopsOS/step"
@@ -17,8 +18,11 @@ import (
 // it does.
 const lockFile = layout.RunDir + "/neuralupgrade.lock"
 
-// locked does something while no other process does.
-func locked(e Env, do func() error) (err error) {
+const lockPause = 100 * time.Millisecond
+
+// locked does something while no other process does. It waits so long for one
+// that is at work.
+func locked(e Env, patience time.Duration, do func() error) (err error) {
 	name := filepath.Join(e.Root, lockFile)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
@@ -28,7 +32,13 @@ func locked(e Env, do func() error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	for waited := time.Duration(0); ; waited += lockPause {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || waited >= patience {
+			break
+		}
+		time.Sleep(lockPause)
+	}
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		pid, _ := readBounded(name, 32)
 		return step.WithHint(fmt.Errorf("another neuralupgrade is at work: process %s", strings.TrimSpace(string(pid))), "wait until it is done")

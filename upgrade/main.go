@@ -77,8 +77,9 @@ const (
 // A call is one command with its settings and words.
 type call struct {
 	Settings
-	env  Env
-	args []string
+	env      Env
+	args     []string
+	patience time.Duration // with another neuralupgrade that is at work
 
 	version, osVersion, osTar, defaultLabel  string
 	targets, types                           list

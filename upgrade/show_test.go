@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -302,4 +303,25 @@ func TestATrialIsTheNextBoot(t *testing.T) {
 	w.changeState(func(_ *bootstate.State, tries *bootstate.Tries) { tries.Left = 0 })
 	out, _ = w.must(0, "show")
 	has(t, out, "nextboot_label: psyopsOS-A\n", "tries_left: 0\n")
+}
+
+func TestTheManualNamesEveryCommandAndNoOther(t *testing.T) {
+	manual := string(readFile(t, "../docs/update.md"))
+	_, table, _ := strings.Cut(manual, "\n## Commands\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	for _, cmd := range commands() {
+		if !slices.Contains([]string{"version", "boot-chart", "health"}, cmd.name) { // of the boot, not of updates
+			has(t, table, "| `"+cmd.name)
+		}
+	}
+	for _, line := range strings.Split(table, "\n") {
+		word, ok := strings.CutPrefix(line, "| `")
+		if !ok {
+			continue
+		}
+		name := strings.FieldsFunc(word, func(r rune) bool { return r == ' ' || r == '`' })[0]
+		if !slices.ContainsFunc(commands(), func(c command) bool { return c.name == name }) {
+			t.Errorf("there is no command %s", name)
+		}
+	}
 }
