@@ -34,12 +34,33 @@ func (j *journey) lookAgain(ctx context.Context, r *step.Reporter) {
 	j.sought = true
 }
 
+// search looks for a volume until it is found. What came after the storage
+// drivers were loaded, and before anybody listened, has told its event to
+// nobody: so after the first look in vain the hardware is asked once more.
+// (An SD card is recognised some 40 ms after the driver of its slot is there.)
+func (j *journey) search(ctx context.Context, r *step.Reporter, look func() (bool, error)) error {
+	asked := false
+	return mounts.Await(ctx, j.m.Storage, j.hotplug(ctx, r), func() (bool, error) {
+		found, err := look()
+		if found || err != nil || asked {
+			return found, err
+		}
+		asked = true
+		report := j.drivers.Coldplug(ctx)
+		tellDrivers(r, report)
+		if len(report.Loaded) == 0 {
+			return false, nil
+		}
+		return look()
+	})
+}
+
 func (j *journey) await(ctx context.Context, r *step.Reporter, label layout.Label) (mounts.Volume, error) {
 	waiting, cancel := context.WithTimeoutCause(ctx, j.c.Wait, errWaited)
 	defer cancel()
 	var seen []mounts.Volume
 	looks := 0
-	err := mounts.Await(waiting, j.m.Storage, j.hotplug(ctx, r), func() (bool, error) {
+	err := j.search(waiting, r, func() (bool, error) {
 		looks++
 		var err error
 		seen, err = mounts.FindLabels(j.m.Storage)
@@ -108,7 +129,7 @@ func (j *journey) findPlainRoot(ctx context.Context, r *step.Reporter) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, j.c.Wait, errWaited)
 	defer cancel()
 	var seen []mounts.Volume
-	err := mounts.Await(waiting, j.m.Storage, j.hotplug(ctx, r), func() (bool, error) {
+	err := j.search(waiting, r, func() (bool, error) {
 		var err error
 		if seen, err = mounts.FindLabels(j.m.Storage); err != nil {
 			return false, err

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"psyopsOS/boot"
+	"psyopsOS/boot/boottest"
 	"psyopsOS/layout"
 	"psyopsOS/mounts"
 	"psyopsOS/netif"
@@ -145,6 +146,41 @@ func TestALateStickIsFoundByItsEventAlone(t *testing.T) {
 	}
 	if looks := w.fact("looks"); looks != 2 {
 		t.Errorf("looked %v times, want once before and once after the stick came", looks)
+	}
+}
+
+// A lateCard is there for whoever asks after somebody listens to events, and
+// has told its own to nobody.
+type lateCard struct {
+	*boottest.Modules
+	w *world
+}
+
+func (c lateCard) Modaliases() ([]string, error) {
+	if c.w.storage.Listeners() == 0 {
+		return nil, nil
+	}
+	return []string{"mmc:block"}, nil
+}
+
+func (c lateCard) Insert(file, parameters string) error {
+	c.w.plug("vdc", "0aaa", "1aaa")
+	return c.Modules.Insert(file, parameters)
+}
+
+func TestACardBetweenTheDriversAndTheSearchIsFoundWithoutAnEvent(t *testing.T) {
+	for _, line := range []string{"psyopsos=psyopsOS-A psyopsos.wait=5", "root=LABEL=psyopsOS-A psyopsos.wait=5"} {
+		w := newWorld(t)
+		w.storage.Unplug("vda")
+		w.write("lib/modules/"+kernel+"/modules.dep", "mmc_block.ko:\n")
+		w.write("lib/modules/"+kernel+"/modules.alias", "alias mmc:block mmc_block\n")
+		w.machine.Modules = lateCard{w.modules, w}
+		if err := w.boot(line); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+		if w.storage.Listeners() > 0 {
+			t.Error("somebody still listens")
+		}
 	}
 }
 
