@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"slices"
+	"time"
 
 	"psyopsOS/secret"
 	"psyopsOS/step"
@@ -192,4 +194,36 @@ func (g Registry) PutCA(ctx context.Context, ca CA, force bool) (err error) {
 		return err
 	}
 	return g.Store.Put(ctx, psynetFolder+"/"+caEntry, secret.Hide(append(text, '\n')))
+}
+
+// SetCertificate gives a node another certificate, and another key where key
+// is not empty, when the CA signed it for the node's name and address.
+func (g Registry) SetCertificate(ctx context.Context, name string, certificate []byte, key secret.Private, now time.Time) error {
+	r, err := g.Node(ctx, name)
+	if err != nil {
+		return err
+	}
+	ca, err := g.CA(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := ReadCertificate(certificate)
+	if err != nil {
+		return err
+	}
+	if c.Name != name || !slices.Equal(c.Networks, []netip.Prefix{r.Psynet}) {
+		return fmt.Errorf("the certificate is for %s at %v, but the node is %s at %s", c.Name, c.Networks, name, r.Psynet)
+	}
+	if len(key.Reveal()) == 0 {
+		key = r.Files[secret.PsynetKey]
+	}
+	if err := ca.VerifyCertificate(certificate, key, now); err != nil {
+		return err
+	}
+	r.Groups = c.Groups
+	r.Files[secret.PsynetCert] = secret.Hide(certificate)
+	if len(key.Reveal()) > 0 {
+		r.Files[secret.PsynetKey] = key
+	}
+	return g.Put(ctx, r)
 }
