@@ -224,7 +224,7 @@ func TestAVolumeCannotMakeTheNodeRunSomething(t *testing.T) {
 	g.Login()
 	g.Prints(`. /etc/psyopsOS/psyops-secret.env; echo "$PSYOPSOS_NODENAME $(hostname)"`, layout.Unconfigured+" "+layout.Unconfigured)
 	g.Runs("! test -e /tmp/owned")
-	g.Prints("ip -4 -o address show dev psy0 | awk '{print $4}'; ip route show default | awk '{print $3}'; cat /etc/resolv.conf",
+	g.Prints("ip -4 -o address show dev psy0 | awk '{print $4}'; ip route | awk '/^default/{print $3}'; cat /etc/resolv.conf",
 		"10.0.2.77/24\n10.0.2.2\nnameserver 10.0.2.3")
 	g.Prints("grep -c '^toor:x:0:0:' /etc/passwd; grep -c '^toor::' /etc/shadow; stat -c %a /etc/shadow", "1\n1\n600")
 	g.PowersOff()
