@@ -122,18 +122,26 @@ func mayBeLink(e Entry) bool { return e.Size == 0 || strings.Contains(e.Key, ".l
 // remove in the opposite order.
 func (s side) steps(plan Plan) []step.Step {
 	var steps []step.Step
-	names := map[rank]string{contents: "files", signatures: "signatures", links: "links"}
 	for _, r := range []rank{contents, signatures, links} {
 		if entries := ofRank(plan.Bring, r); len(entries) > 0 {
-			steps = append(steps, s.bringStep(fmt.Sprintf("bring %d %s to %s", len(entries), names[r], s.name), entries))
+			steps = append(steps, s.bringStep(fmt.Sprintf("bring %s to %s", counted(len(entries), r), s.name), entries))
 		}
 	}
 	for _, r := range []rank{links, signatures, contents} {
 		if entries := ofRank(plan.Remove, r); len(entries) > 0 {
-			steps = append(steps, s.removeStep(fmt.Sprintf("remove %d %s from %s", len(entries), names[r], s.name), entries))
+			steps = append(steps, s.removeStep(fmt.Sprintf("remove %s from %s", counted(len(entries), r), s.name), entries))
 		}
 	}
 	return steps
+}
+
+// counted is "1 file", "2 files".
+func counted(n int, r rank) string {
+	noun := map[rank]string{contents: "file", signatures: "signature", links: "link"}[r]
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprint(n, " ", noun)
 }
 
 func (s side) bringStep(name string, entries []Entry) step.Step {

@@ -33,7 +33,7 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{mkimageCommand(), vmCommand(), nodeCommand(), psynetCommand(), signifyCommand(), checkDepsCommand()}
+	return []command{mkimageCommand(), vmCommand(), nodeCommand(), psynetCommand(), signifyCommand(), deaddropCommand(), checkDepsCommand()}
 }
 
 // A usageError is a mistake on the command line: exit status 2.

@@ -18,5 +18,6 @@ func TestMain(m *testing.M) {
 // Each script in testdata/script is a transcript: what a user types, and what
 // must come back.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"s3": startS3}})
 }
