@@ -13,11 +13,11 @@ import (
 	"psyopsOS/step"
 )
 
-// apply brings a release onto the side that is not booted, and puts it on
-// trial.
+// apply brings a release onto a side, usually the one that is not booted, and
+// puts it on trial.
 func apply(ctx context.Context, c *call) (int, error) {
 	if len(c.args) != 1 {
-		return exitUsage, usagef("apply wants one target: a, b or nonbooted")
+		return exitUsage, usagef("apply wants one target: a, b, booted or nonbooted")
 	}
 	if c.osTar != "" && c.osVersion != "" {
 		return exitUsage, usagef("--os-tar and --os-version are two releases")
@@ -32,7 +32,11 @@ func apply(ctx context.Context, c *call) (int, error) {
 		if err != nil {
 			return err
 		}
-		state, err := Inspect(c.env, c.Settings, keys)
+		look := Inspect
+		if c.args[0] != "nonbooted" {
+			look = InspectFully // it may be the booted side: is the other one intact?
+		}
+		state, err := look(c.env, c.Settings, keys)
 		if err != nil {
 			return err
 		}
@@ -70,11 +74,9 @@ func (c *call) tellApplied(p Plan) {
 	if c.JSON {
 		return
 	}
-	target := p.Target
-	if target != "nonbooted" {
-		target = "side"
-	} else {
-		target = "nonbooted side"
+	target := "nonbooted side"
+	if layout.Label(p.Side.Label) == p.Booted {
+		target = "booted side"
 	}
 	fmt.Fprintf(c.env.Stderr, "neuralupgrade INFO Updated %s %s with %s at %s\n", target, p.Side.Label, p.Source, p.Side.MountPoint)
 	if p.Trial {

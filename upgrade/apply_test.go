@@ -118,6 +118,24 @@ func TestFromAToBAndBack(t *testing.T) {
 	}
 }
 
+func TestTheBootedSideIsWrittenWhileTheOtherOneHasItsPlace(t *testing.T) {
+	w := newWorld(t)
+	second := makeBundle(t, v2)
+	w.publish(second)
+	_, stderr := w.must(0, "apply", "a", "--repository", w.repo)
+	has(t, stderr, "make psyopsOS-B the default", "Updated booted side psyopsOS-A with ")
+	w.holds(layout.SideA, second)
+	if want := (bootstate.State{Seq: 3, Good: layout.SideB, Try: layout.SideA, A: v1, B: v1, Floor: v1}); w.state() != want {
+		t.Errorf("got %+v, want %+v", w.state(), want)
+	}
+	w.must(1, "commit") // v1 still runs, from RAM
+	w.boots(layout.SideA, v2, bootstate.Trial(2))
+	w.must(0, "commit")
+	if want := (bootstate.State{Seq: 4, Good: layout.SideA, Alt: layout.SideB, A: v2, B: v1, Floor: v2}); w.state() != want {
+		t.Errorf("got %+v, want %+v", w.state(), want)
+	}
+}
+
 func TestTheCopyThatGRUBWouldNotPickIsWrittenFirst(t *testing.T) {
 	w := newWorld(t)
 	w.publish(makeBundle(t, v2))

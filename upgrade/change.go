@@ -123,7 +123,7 @@ func NewRollback(s State, force bool, now time.Time) (Change, error) {
 func (s State) giveUp(now time.Time) (Change, error) {
 	l := s.Loader
 	bad := l.State.Bad
-	if l.State.Try == s.Booted || !l.onTrial() {
+	if l.State.Try == s.Booted && s.Why.IsTrial() || !l.onTrial() {
 		bad = s.Side(l.State.Try).Info.Version
 	}
 	return s.change(rejected(l.State, bad, now), l.Tries, "the trial of %s is given up; %s stays the default", l.State.Try, l.State.Good)

@@ -142,6 +142,27 @@ func (v Verdict) write(root string) error {
 	return errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, append(data, '\n'), 0o644))
 }
 
+// unhealthy is what the checks found wrong on this boot, as far as they have
+// judged it.
+func unhealthy(root string) (string, error) {
+	name := filepath.Join(root, layout.StatusDir, "health")
+	text, err := readBounded(name, 1<<20)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	var v Verdict
+	if err := json.Unmarshal(text, &v); err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	if v.Healthy {
+		return "", nil
+	}
+	return v.problems(), nil
+}
+
 // recordFailure writes FAIL.ENV, so that the side that comes back can tell why.
 func (c *call) recordFailure(ctx context.Context, failure bootstate.Fail) error {
 	keys, err := c.keys(c.env)

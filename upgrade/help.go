@@ -28,7 +28,7 @@ func commands() []command {
 			versionFlag(c, set)
 			set.Var(&c.types, "type", "the `TYPE` of release: psyopsOS (default) or psyopsESP")
 		}, download},
-		{"apply", "a|b|nonbooted [--os-tar F | --os-version V]", "write a release to the side that is not booted, and put it on trial", func(c *call, set *flag.FlagSet) {
+		{"apply", "a|b|booted|nonbooted [--os-tar F | --os-version V]", "write a release to a side, usually the nonbooted one, and put it on trial", func(c *call, set *flag.FlagSet) {
 			set.StringVar(&c.osTar, "os-tar", "", "the release in `FILE`, with its signature FILE.minisig beside it")
 			set.StringVar(&c.osVersion, "os-version", "", "the `VERSION` in the repository; default the newest")
 			set.BoolVar(&c.noBootCfg, "no-boot-cfg", false, "write the side and leave the boot loader as it is")

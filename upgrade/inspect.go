@@ -37,6 +37,10 @@ func inspect(i inspector, s Settings) (State, error) {
 	}
 	state := State{Booted: report.Side, Why: bootstate.Why(report.Why)}
 	state.BootedVersion, _ = report.Facts["release"].(string)
+	state.InRAM = report.Facts["toram"] == true
+	if state.Unhealthy, err = unhealthy(e.Root); err != nil {
+		return State{}, err
+	}
 	if side, ok := layout.SideOf(strings.ToUpper(s.BootedMock)); ok {
 		state.Booted, state.BootedVersion = side, ""
 	} else if s.BootedMock != "" {
@@ -63,6 +67,7 @@ type inspector struct {
 	fully    bool
 	volumes  []mounts.Volume
 	points   []mounts.MountPoint
+	loops    []mounts.Loop
 	partUUID string // of the booted side
 	disk     string // the booted one
 }
@@ -72,6 +77,9 @@ func (i *inspector) look(report boot.Report) (err error) {
 		return err
 	}
 	if i.points, err = i.e.Storage.Mounts(); err != nil {
+		return err
+	}
+	if i.loops, err = i.e.Storage.Loops(); err != nil {
 		return err
 	}
 	i.partUUID = report.Disk
@@ -134,6 +142,11 @@ func (i *inspector) users(v Volume) (users []string) {
 	for _, p := range i.points {
 		if p.Source == v.Device.Path() {
 			users = append(users, fmt.Sprintf("mounted at %s", p.Path))
+			for _, l := range i.loops {
+				if strings.HasPrefix(l.File, p.Path+"/") {
+					users = append(users, fmt.Sprintf("%s is %s", l.Device, l.File))
+				}
+			}
 		}
 	}
 	return users

@@ -14,7 +14,7 @@ import (
 
 // A Request is what somebody wants to be done to a side.
 type Request struct {
-	Target         string // a, b or nonbooted
+	Target         string // a, b, booted or nonbooted
 	Release        release.Info
 	Source         string // where the tar is, for people
 	Architecture   string
@@ -33,11 +33,15 @@ type Plan struct {
 	Booted  layout.Label
 	Current bool // the release is there and decided on: nothing to do
 	Written bool // the release is there, but was never on trial: it only has to be read
+	// Before are the writes before the side is touched: the booted side gives
+	// its place to the other one.
+	Before    []StateWrite
+	BeforeWas bootstate.Copies // what the disk says then
 	// Trial is whether the boot loader's state is written, and the writes.
 	Trial      bool
 	Writes     []StateWrite
-	LoaderDisk string // the UUID of the disk's partition table, by which it is known again
-	LoaderWas  bootstate.Copies
+	LoaderWas  bootstate.Copies // what the disk says then
+	LoaderDisk string           // the UUID of the disk's partition table, by which it is known again
 }
 
 // NewPlan decides. Every refusal is here, and nothing is changed: the rules
@@ -47,43 +51,77 @@ func NewPlan(s State, r Request) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Request: r, Side: s.Side(label), Booted: s.Booted, LoaderDisk: s.Firmware.Device.DiskUUID, LoaderWas: s.Loader.Copies}
+	p := Plan{Request: r, Side: s.Side(label), Booted: s.Booted, LoaderDisk: s.Firmware.Device.DiskUUID}
 	for _, refuse := range []func() error{
 		func() error { return s.refuseTarget(label) },
 		func() error { return refuseRelease(s, r) },
 		func() error { return s.refuseState(r) },
+		func() error {
+			if label != s.Booted {
+				return nil
+			}
+			return s.refuseBooted(r)
+		},
 		func() error { return refuseRoom(p.Side, r.Release) },
 	} {
 		if err := refuse(); err != nil {
 			return Plan{}, err
 		}
 	}
-	next, err := r.defaultSide(label, s.Booted)
+	next, err := r.defaultSide(label)
 	if err != nil {
 		return Plan{}, err
 	}
 	p.Trial = !r.NoBootCfg && next == label
 	p.Written = p.Side.Incomplete == "" && !p.Side.Legacy && p.Side.Info.Version == r.Release.Version && !r.Force
 	p.Current = p.Written && (!p.Trial || s.Loader.State.Version(label) == r.Release.Version)
-	if p.Trial && !p.Current {
-		state, tries := trialOf(s.Loader.State, s.Loader.Tries, "", r.Now)
-		if p.Writes, err = s.Loader.stateWrites(state, tries); err != nil {
+	if p.Current {
+		return p, nil
+	}
+	loader := s.Loader
+	if label == s.Booted {
+		p.BeforeWas = loader.Copies
+		if p.Before, err = loader.stateWrites(handedTo(loader.State, label.Other(), r.Now), loader.Tries); err != nil {
+			return Plan{}, err
+		}
+		loader = loader.after(p.Before)
+	}
+	if p.Trial {
+		p.LoaderWas = loader.Copies
+		state, tries := trialOf(loader.State, loader.Tries, "", r.Now)
+		if p.Writes, err = loader.stateWrites(state, tries); err != nil {
 			return Plan{}, err
 		}
 	}
 	return p, nil
 }
 
-// defaultSide is the side for the next boot: the one that is written, or the
-// booted one, which it is anyway.
-func (r Request) defaultSide(target, booted layout.Label) (layout.Label, error) {
+// defaultSide is the side for the next boot: the one that is written goes on
+// trial, the other one is the default anyway.
+func (r Request) defaultSide(target layout.Label) (layout.Label, error) {
 	switch label := layout.Label(r.DefaultLabel); {
 	case r.DefaultLabel == "":
 		return target, nil
-	case label == target || label == booted:
+	case label == target || label == target.Other():
 		return label, nil
 	}
-	return "", usagef("--default-boot-label %q: %s or %s", r.DefaultLabel, target, booted)
+	return "", usagef("--default-boot-label %q: %s or %s", r.DefaultLabel, target, target.Other())
+}
+
+// refuseBooted refuses to overwrite the booted side where it is needed: by
+// what runs, or as the only side that is known to work.
+func (s State) refuseBooted(r Request) error {
+	other := s.Booted.Other()
+	switch {
+	case r.NoBootCfg:
+		return fmt.Errorf("%s is the booted side: without a word to the boot loader a power cut would leave it half written", s.Booted)
+	case !s.InRAM:
+		return step.WithHint(fmt.Errorf("%s is the booted side, and what runs needs it: it was not copied to RAM", s.Booted), "apply to %s, and restart into it", other)
+	case !s.proven(other):
+		return step.WithHint(fmt.Errorf("%s is the booted side, and %s is not proven: a power cut could leave no side that boots", s.Booted, other),
+			"apply to %s, and restart into it", other)
+	}
+	return nil
 }
 
 // refuseTarget refuses a side that must not be written to.
@@ -94,8 +132,6 @@ func (s State) refuseTarget(label layout.Label) error {
 		return step.WithHint(errors.New("it is not known which side is booted"), "on a machine that was not booted by psyopsOS name one with --booted-mock")
 	case s.BootedMissing:
 		return step.WithHint(errors.New("the disk that was booted is not there: another disk is never written in its place"), "plug it in again")
-	case label == s.Booted:
-		return step.WithHint(fmt.Errorf("%s is the booted side", label), "apply to %s, and restart into it", label.Other())
 	case side.Err != nil:
 		return side.Err
 	case len(side.Duplicates) > 0:
@@ -166,6 +202,8 @@ func (s State) refuseState(r Request) error {
 	case l.State.Good != s.Booted:
 		return step.WithHint(fmt.Errorf("%s is booted, but %s is the committed side: it may be the only good one", s.Booted, l.State.Good),
 			"restart into %s", l.State.Good)
+	case s.Unhealthy != "":
+		return step.WithHint(fmt.Errorf("this boot is not healthy: %s; the other side may be the only good one", s.Unhealthy), "mend it, then run `neuralupgrade health`")
 	case !l.Same:
 		return step.WithHint(errors.New("the two copies of the boot loader's state differ: an earlier change was cut off"), "`neuralupgrade commit` finishes it")
 	}
@@ -190,6 +228,12 @@ func (p Plan) String() string {
 	if !p.Side.Mock {
 		where = p.Side.Device.Path() + " at " + where
 	}
+	if len(p.Before) > 0 {
+		fmt.Fprintf(&b, "make %s, which is proven, the default\n", p.Booted.Other())
+		for _, w := range p.Before {
+			fmt.Fprintf(&b, "    write %s on %s\n", w.Path, w.Partition)
+		}
+	}
 	if p.Written {
 		fmt.Fprintf(&b, "read %s (%s), which has version %s already\n", p.Side.Label, where, p.Release.Version)
 	} else {
@@ -203,7 +247,7 @@ func (p Plan) String() string {
 		b.WriteString("leave the boot loader as it is\n")
 		return b.String()
 	}
-	fmt.Fprintf(&b, "put %s on trial: up to %d boots, then %s again unless it is committed\n", p.Side.Label, bootstate.MaxTries, p.Booted)
+	fmt.Fprintf(&b, "put %s on trial: up to %d boots, then %s again unless it is committed\n", p.Side.Label, bootstate.MaxTries, layout.Label(p.Side.Label).Other())
 	for _, w := range p.Writes {
 		fmt.Fprintf(&b, "    write %s on %s\n", w.Path, w.Partition)
 	}

@@ -67,7 +67,12 @@ func TestTheRefusalsOfAPlan(t *testing.T) {
 	}{
 		{"a newer release on the other side", nil, nil, ""},
 		{"the other side by its letter", nil, func(r *Request) { r.Target = "b" }, ""},
-		{"the booted side", nil, func(r *Request) { r.Target = "a" }, "psyopsOS-A is the booted side"},
+		{"the booted side, which what runs needs", nil, func(r *Request) { r.Target = "a" }, "it was not copied to RAM"},
+		{"the booted side, by its other word", nil, func(r *Request) { r.Target = "booted" }, "it was not copied to RAM"},
+		{"the booted side, the other one not proven", func(s *State) { s.InRAM = true; s.B.Info.Version = v2 }, func(r *Request) { r.Target = "a" }, "psyopsOS-B is not proven"},
+		{"the booted side, the other one damaged", func(s *State) { s.InRAM = true; s.B.Damaged = "kernel" }, func(r *Request) { r.Target = "a" }, "psyopsOS-B is not proven"},
+		{"the booted side behind the boot loader's back", func(s *State) { s.InRAM = true }, func(r *Request) { r.Target, r.NoBootCfg = "a", true }, "without a word to the boot loader"},
+		{"an unhealthy boot", func(s *State) { s.Unhealthy = "sshd: exit status 1" }, nil, "this boot is not healthy: sshd: exit status 1"},
 		{"an unknown target", nil, func(r *Request) { r.Target = "c" }, `no target "c"`},
 		{"the ESP as an OS side", nil, func(r *Request) { r.Target = "efisys" }, `no target "efisys"`},
 		{"nobody knows what is booted", func(s *State) { s.Booted = "" }, nil, "which side is nonbooted?"},
@@ -210,6 +215,47 @@ func TestACutBetweenAnyTwoWritesOfAChange(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The booted side is overwritten only after the other one has its place, so
+// that a cut at any write, also while the side is half written, boots a whole
+// side that was committed.
+func TestACutWhileTheBootedSideIsWritten(t *testing.T) {
+	s := committedNode(t)
+	s.InRAM = true
+	r := request()
+	r.Target = "booted"
+	p, err := NewPlan(s, r)
+	if err != nil || len(p.Before) != 2 || len(p.Writes) != 3 {
+		t.Fatalf("got %+v, %v", p, err)
+	}
+	disk := s.Loader.Copies
+	cut := func(writes []StateWrite, whole func(layout.Label) bool, ok func(bootstate.Boot) bool) {
+		for i, w := range writes {
+			for _, lost := range [][]byte{nil, make([]byte, 512), []byte(strings.Repeat("?", 512))} {
+				after := disk
+				put(&after, w.Path, lost)
+				if got := bootstate.Next(after.State1, after.State2, after.Tries, whole).Boot; !ok(got) {
+					t.Errorf("a cut in write %d (%s): GRUB boots %+v", i, w.Path, got)
+				}
+			}
+			put(&disk, w.Path, w.Content)
+		}
+	}
+	both := func(layout.Label) bool { return true }
+	onlyB := func(side layout.Label) bool { return side == layout.SideB }
+	good := func(b bootstate.Boot) bool { return b.Why == bootstate.Good }
+	cut(p.Before, both, good)
+	if got := bootstate.Next(disk.State1, disk.State2, disk.Tries, onlyB).Boot; got != (bootstate.Boot{Side: layout.SideB, Why: bootstate.Good}) {
+		t.Errorf("half written: GRUB boots %+v", got)
+	}
+	cut(p.Writes, both, func(b bootstate.Boot) bool {
+		return b.Side == layout.SideB && b.Why == bootstate.Good || b.Side == layout.SideA && b.Why == bootstate.Trial(2)
+	})
+	if got := bootstate.Next(disk.State1, disk.State2, disk.Tries, both).Boot; got != (bootstate.Boot{Side: layout.SideA, Why: bootstate.Trial(2)}) {
+		t.Errorf("done: GRUB boots %+v", got)
+	}
+	has(t, p.String(), "make psyopsOS-B, which is proven, the default\n", "up to 3 boots, then psyopsOS-B again")
 }
 
 // runningTrial is the node while it runs release v2 on trial from B.

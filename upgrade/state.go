@@ -14,6 +14,8 @@ type State struct {
 	BootedDisk    string       // the disk that was booted: "vda"
 	BootedMissing bool         // boot.json names a disk that is not there
 	Why           bootstate.Why
+	InRAM         bool   // what runs needs no disk
+	Unhealthy     string // what the health checks found on this boot; empty of a healthy one, or before they have judged
 	A, B          Side
 	Firmware      Firmware
 	Loader        Loader
@@ -48,7 +50,7 @@ type Volume struct {
 	MountPoint string
 	Mock       bool
 	Duplicates []string // other devices with the label
-	Users      []string // what keeps it in use: mounts that write, loop devices
+	Users      []string // what keeps it in use: mounts, loop devices
 	Err        error    // why it could not be looked at
 }
 

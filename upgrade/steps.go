@@ -28,11 +28,20 @@ func (p Plan) Steps(e Env, found repo.Release, keys release.Keys) []step.Step {
 	a := &applying{Plan: p, e: e, found: found, keys: keys}
 	label := p.Side.Label
 	var steps []step.Step
+	giveWay := func(steps []step.Step) []step.Step {
+		if len(p.Before) == 0 {
+			return steps
+		}
+		return append(steps, step.Step{Name: "make " + string(p.Booted.Other()) + " the default", Do: func(_ context.Context, r *step.Reporter) error {
+			return writeState(e, p.Before, p.BeforeWas, p.LoaderDisk, r)
+		}})
+	}
 	if p.Written {
-		steps = append(steps, step.Step{Name: "read the manifest on " + label, Do: a.readOwnManifest})
+		steps = append(giveWay(steps), step.Step{Name: "read the manifest on " + label, Do: a.readOwnManifest})
 	} else {
 		steps = append(steps,
-			step.Step{Name: "fetch the manifest", Do: a.fetchManifest},
+			step.Step{Name: "fetch the manifest", Do: a.fetchManifest})
+		steps = append(giveWay(steps),
 			step.Step{Name: "mark " + label + " incomplete", Do: a.markIncomplete},
 			step.Step{Name: "write " + label, Do: a.writeSide})
 	}

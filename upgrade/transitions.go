@@ -19,6 +19,14 @@ func trialOf(s bootstate.State, t bootstate.Tries, alt layout.Label, now time.Ti
 	return s, bootstate.Tries{Left: bootstate.MaxTries, For: s.Seq, Run: t.Run}
 }
 
+// handedTo makes the proven other side the good one, before the good side
+// itself is overwritten (POWERCUT.md, rule 5).
+func handedTo(s bootstate.State, other layout.Label, now time.Time) bootstate.State {
+	s.Seq++
+	s.Good, s.Try, s.Alt, s.Time = other, "", "", now
+	return s
+}
+
 // committed makes the side that runs the good one. otherProven says whether
 // the other side is whole and what it last committed.
 func committed(s bootstate.State, side layout.Label, version string, otherProven bool, now time.Time) bootstate.State {
@@ -89,6 +97,24 @@ func (l Loader) stateWrites(next bootstate.State, tries bootstate.Tries) ([]Stat
 		return append(counts, copies...), nil
 	}
 	return append(copies, counts...), nil
+}
+
+// after is the loader once writes are done.
+func (l Loader) after(writes []StateWrite) Loader {
+	for _, w := range writes {
+		switch w.Path {
+		case layout.State1:
+			l.Copies.State1 = w.Content
+		case layout.State2:
+			l.Copies.State2 = w.Content
+		case layout.Tries:
+			l.Copies.Tries = w.Content
+		}
+	}
+	l.State, l.Picked = bootstate.Pick(l.Copies.State1, l.Copies.State2)
+	l.Same = string(l.Copies.State1) == string(l.Copies.State2)
+	l.Tries = bootstate.ParseTries(l.Copies.Tries)
+	return l
 }
 
 // state2Partition is where the second copy lies: on a disk with one EFI system
