@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 
@@ -192,14 +193,12 @@ func (f File) look(r io.Reader, owners map[string]owner) error {
 		if err != nil {
 			return err
 		}
-		name := strings.TrimSuffix(strings.TrimPrefix(h.Name, "./"), "/")
+		name := path.Clean(strings.TrimSuffix(h.Name, "/")) // as the tree calls it
 		if strings.ContainsAny(name, "\n\r") {
 			return fmt.Errorf("%q: a line break in a name", h.Name)
 		}
-		if name == "lib/apk" || strings.HasPrefix(name, "lib/apk/db") || strings.HasPrefix(name, "usr/lib/apk/db") {
-			if h.Typeflag != tar.TypeDir {
-				return fmt.Errorf("%s belongs to apk itself", name)
-			}
+		if isDatabase(name) && h.Typeflag != tar.TypeDir {
+			return fmt.Errorf("%s belongs to apk itself", name)
 		}
 		switch h.Typeflag {
 		case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
@@ -207,6 +206,11 @@ func (f File) look(r io.Reader, owners map[string]owner) error {
 		}
 		owners[name] = owner{h.Uname, h.Gname}
 	}
+}
+
+func isDatabase(name string) bool {
+	below := strings.TrimPrefix(name, "usr/") + "/"
+	return below == "lib/apk/" || strings.HasPrefix(below, databaseDir+"/")
 }
 
 // Info fields that Alpine's tools know are written in this order.
