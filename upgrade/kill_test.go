@@ -25,7 +25,13 @@ const argsVariable = "UPGRADE_TEST_ARGS"
 
 func beNeuralupgrade(args string) int {
 	e := Env{Stdout: os.Stdout, Stderr: os.Stderr, Root: os.Getenv("UPGRADE_TEST_ROOT"), Storage: mountstest.New(), Getenv: func(string) string { return "" }}
-	return Main(context.Background(), e, strings.Fields(args))
+	status := Main(context.Background(), e, strings.Fields(args))
+	// Of this program alone: what wait4 tells begins with the parent's memory.
+	if text, err := os.ReadFile("/proc/self/status"); err == nil {
+		_, peak, _ := strings.Cut(string(text), "VmHWM:")
+		os.Stderr.WriteString("peak " + strings.Fields(peak + " ?")[0] + "\n")
+	}
+	return status
 }
 
 // slowly serves a folder at a pace at which a kill hits in the middle, and
