@@ -19,7 +19,7 @@ VMTESTS = ./image/loader/ ./qemu-tests/
 qemu-test: test-deps ## VM tests alone; RUN=Regexp selects
 	( $(GO) test -json -p 1 -tags qemu -timeout 75m -count=1 -run '$(RUN)' $(VMTESTS) ; echo exit $$? ) | $(OUT)/bin/testreport -runs=1
 
-check: go ## gofmt, vet, staticcheck, unit tests with the race detector
+check: test-deps ## gofmt, vet, staticcheck, unit tests with the race detector
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags qemu ./...

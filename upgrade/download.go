@@ -78,8 +78,13 @@ func (c *call) kinds() ([]release.Kind, error) {
 func (c *call) runSteps(ctx context.Context, steps []step.Step) (int, error) {
 	start := time.Now()
 	sink := step.Lines(c.env.Stderr, "", c.verbosity())
-	if c.JSON {
+	switch {
+	case c.JSON:
 		sink = step.JSONLines(c.env.Stdout)
+	case isTerminal(c.env.Stderr) && !c.Quiet:
+		sink = onTerminal(c.env.Stderr, sink)
+	case !c.Verbose:
+		sink = withoutProgress(sink)
 	}
 	// The sink has told of a failure, with its hint.
 	if step.Run(ctx, sink, func() time.Duration { return time.Since(start) }, steps...) != nil {

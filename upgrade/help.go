@@ -44,6 +44,7 @@ func commands() []command {
 		{"boot-chart", "[--svg] [FILE]", "where this boot's time went, or that of another machine's boot.json", func(c *call, set *flag.FlagSet) {
 			set.BoolVar(&c.svg, "svg", false, "draw a picture instead of a table")
 		}, bootChart},
+		{"completion", "bash|zsh|fish", "a shell's completion, to be sourced", none, completion},
 		{"version", "", "what this program was built from", none, func(_ context.Context, c *call) (int, error) {
 			fmt.Fprintln(c.env.Stdout, c.env.Commit)
 			return exitDone, nil

@@ -21,7 +21,7 @@ import (
 
 func mkimageCommand() command {
 	return command{
-		name: "mkimage", args: "[STAGE…] [--list-stages] [--why STAGE] [--kernel K] [--node-secrets DIR] [--out DIR]",
+		name: "mkimage", args: "[STAGE…] [--list-stages] [--why STAGE] [--kernel K] [--node-secrets NODE|FOLDER] [--out DIR]",
 		short:   "build a disk image, or the stages named; what has not changed is not built again",
 		example: "tk mkimage diskimg --kernel generic",
 		run:     mkimage,
@@ -38,8 +38,9 @@ func mkimage(ctx context.Context, e env, args []string) error {
 	verbose := flags.Bool("verbose", false, "tell every event")
 	flags.StringVar(&p.out, "out", "artifacts", "the folder for everything that is built")
 	flags.StringVar(&p.kernel, "kernel", defaultKernel, "cloud or generic (Debian's), or a folder with lib/modules and a kernel")
-	flags.StringVar(&p.secrets, "node-secrets", "", "a folder with a node's secrets; without it the demo node's are made")
+	flags.StringVar(&p.secrets, "node-secrets", "", "a `NODE` of the store (tk node list), or a folder with a node's secrets; without it the demo node's are made")
 	flags.StringVar(&p.append, "append", "", "more words for the kernel, in the boot loader's settings")
+	store := addStoreFlags(flags)
 	userland := flags.String("userland", "testos", "the root file system: testos")
 	flags.Func("size", "a volume's size as `LABEL=MiB`, e.g. psyopsOS-A=512", p.setSize)
 	targets, err := parseMixed(flags, args)
@@ -53,6 +54,9 @@ func mkimage(ctx context.Context, e env, args []string) error {
 		return err
 	}
 	if err := p.prepare(ctx); err != nil {
+		return err
+	}
+	if err := p.takeNode(ctx, e, store); err != nil {
 		return err
 	}
 	graph, err := p.graph()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,7 +18,7 @@ func nodeCommand() command {
 		name: "node", args: "COMMAND",
 		short:   "make, keep and show nodes, and what makes a machine one of them",
 		example: "tk node new web1 --psynetip 10.77.0.5/24 --mac-address 52:54:00:12:34:56 --outdir web1",
-		subs:    []command{nodeNew(), nodeList(), nodeShow(), nodeSave(), nodeDelete(), nodeSecretVolume()},
+		subs:    []command{nodeNew(), nodeList(), nodeShow(), nodeSave(), nodeDelete(), nodeImage(), nodeSecretVolume()},
 	}
 }
 
@@ -34,7 +35,7 @@ Secrets are kept in a store (--store or PSYOPSOS_STORE):
 // storeFlags are where the store is.
 type storeFlags struct{ store, identity *string }
 
-func addStoreFlags(flags wordsAndFlags) storeFlags {
+func addStoreFlags(flags *flag.FlagSet) storeFlags {
 	return storeFlags{
 		store:    flags.String("store", "", "the `store` of secrets; default: PSYOPSOS_STORE, else the folder psyopsOS/store in XDG_DATA_HOME or ~/.local/share"),
 		identity: flags.String("identity", "", "the `file` with the age key that reads a store that is a folder; default: PSYOPSOS_IDENTITY, else psyopsOS/age.key in XDG_CONFIG_HOME or ~/.config"),

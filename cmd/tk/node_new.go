@@ -27,7 +27,7 @@ go onto the psyops-secret volume of the node: with `+"`tk node image`"+`,
 `+"`tk node secret-volume`"+` or `+"`tk mkimage --node-secrets NAME`"+`.
 The psynet's CA must be in the store: `+"`tk psynet ca NAME`"+`.
 `+storeHelp)
-	store, out := addStoreFlags(flags), addOutFlags(flags)
+	store, out := addStoreFlags(flags.FlagSet), addOutFlags(flags)
 	var r node.Request
 	psynet := flags.String("psynetip", "", "its address in the psynet with the network's length, as `CIDR`")
 	groups := flags.String("psynet-groups", "", "the `groups` of its psynet certificate, with commas between them")

@@ -22,7 +22,7 @@ func nodeList() command {
 
 func listNodes(ctx context.Context, e env, c command, args []string) error {
 	flags := newFlags(c, "Shows nothing that is secret.\n"+storeHelp)
-	store := addStoreFlags(flags)
+	store := addStoreFlags(flags.FlagSet)
 	asJSON := flags.Bool("json", false, "as a line of JSON for each")
 	if _, err := flags.parse(e, args, 0, 0); err != nil {
 		return err
@@ -88,7 +88,7 @@ func nodeShow() command {
 
 func showNode(ctx context.Context, e env, c command, args []string) error {
 	flags := newFlags(c, "Shows nothing that is secret: `tk node save` writes the keys.\n"+storeHelp)
-	store := addStoreFlags(flags)
+	store := addStoreFlags(flags.FlagSet)
 	asJSON := flags.Bool("json", false, "as JSON")
 	known := flags.Bool("known-hosts", false, "its line for ~/.ssh/known_hosts alone")
 	words, err := flags.parse(e, args, 1, 1)

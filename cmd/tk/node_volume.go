@@ -30,7 +30,7 @@ func nodeSecretVolume() command {
 // Sizes of a secret volume, in bytes. One that is larger than the largest is a
 // disk named by mistake.
 const (
-	smallestVolume = 8 << 20
+	smallestVolume = 12 << 20
 	largestVolume  = 8 << 30
 )
 
@@ -39,10 +39,10 @@ func secretVolume(ctx context.Context, e env, c command, args []string) error {
 The volume is an ext4 filesystem labelled psyops-secret, which init finds on any
 disk of the machine. An image file has mode 0600.
 A device is overwritten only when --overwrite names it once more, when nothing
-uses it, when it has between 8 MiB and 8 GiB, and when it is a psyops-secret
+uses it, when it has between 12 MiB and 8 GiB, and when it is a psyops-secret
 volume already or begins with zeroes. What was written is read back.
 `+storeHelp)
-	store := addStoreFlags(flags)
+	store := addStoreFlags(flags.FlagSet)
 	size := flags.Int64("size", 128, "the filesystem's size in `MiB`; on a smaller device the device's")
 	force := flags.Bool("force", false, "write over an image file that is there")
 	overwrite := flags.String("overwrite", "", "yes, overwrite this `device`")

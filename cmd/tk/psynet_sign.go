@@ -30,7 +30,7 @@ that `+"`nebula-cert keygen`"+` made there (--in-pub), or a new key (--out-key).
 Peers are in the store by name, so that nobody gets their addresses; their keys
 are not.
 `+storeHelp)
-	store := addStoreFlags(flags)
+	store := addStoreFlags(flags.FlagSet)
 	psynet := flags.String("psynetip", "", "a peer's address in the psynet with the network's length, as `CIDR`")
 	groupsText := flags.String("psynet-groups", "", "a peer's `groups`, with commas between them")
 	inPub := flags.String("in-pub", "", "the `file` with a peer's public key")

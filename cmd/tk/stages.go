@@ -325,32 +325,38 @@ func (p project) diskimg() stage.Stage {
 		Inputs: []stage.Input{stage.Tool("mke2fs"), stage.Tool("mkfs.fat"), stage.Tool("mcopy"), stage.From(p.named(ostarStage)), stage.From(efisysStage), stage.From(sectarStage),
 			stage.Value("version", p.source.version()), stage.Value("sizes", fmt.Sprint(p.sizes)), stage.Value("append", p.append)},
 		Run: func(ctx context.Context, w *stage.Work) error {
-			grub, err := os.ReadFile(w.Path(efisysStage, filepath.Base(layout.Loader)))
-			if err != nil {
-				return err
-			}
-			extra, err := image.ProgramFiles(image.EFIPrograms(os.DirFS("/"), "/"))
-			if err != nil {
-				return err
-			}
-			state, tries := bootstate.Initial(p.source.version(), p.source.Time)
-			first, second, err := loader.Disk{Loader: grub, State: state, Tries: tries,
-				Menu: bootstate.Menu{Timeout: bootstate.DefaultTimeout, Append: p.append}, Programs: extra}.Files()
-			if err != nil {
-				return err
-			}
 			secrets, err := image.ReadSecTar(w.Path(sectarStage, sectarName))
 			if err != nil {
 				return err
 			}
-			keys, err := image.InitramfsKeys(w.Path(p.named(initrdStage), layout.Initramfs))
-			if err != nil {
-				return err
-			}
-			tar := w.Path(p.named(ostarStage), release.Name{Kind: release.OS, Platform: "x86_64", Version: p.source.version()}.String())
-			return image.DiskImage(ctx, image.DiskImageOptions{OSTar: tar, Keys: keys, ESP1: first, ESP2: second, Secrets: secrets,
-				Sizes: p.sizes, Scratch: p.out, Out: filepath.Join(w.Dir, imageName(p.kernel))}, w.Progress)
+			return p.makeDisk(ctx, w.Path, secrets, filepath.Join(w.Dir, imageName(p.kernel)), w.Progress)
 		}}
+}
+
+// makeDisk writes a disk image of what the stages made, with a node's secrets.
+// path is where a stage's files are.
+func (p project) makeDisk(ctx context.Context, path func(stage string, elem ...string) string, secrets []disk.File, out string, progress disk.Progress) error {
+	grub, err := os.ReadFile(path(efisysStage, filepath.Base(layout.Loader)))
+	if err != nil {
+		return err
+	}
+	extra, err := image.ProgramFiles(image.EFIPrograms(os.DirFS("/"), "/"))
+	if err != nil {
+		return err
+	}
+	state, tries := bootstate.Initial(p.source.version(), p.source.Time)
+	first, second, err := loader.Disk{Loader: grub, State: state, Tries: tries,
+		Menu: bootstate.Menu{Timeout: bootstate.DefaultTimeout, Append: p.append}, Programs: extra}.Files()
+	if err != nil {
+		return err
+	}
+	keys, err := image.InitramfsKeys(path(p.named(initrdStage), layout.Initramfs))
+	if err != nil {
+		return err
+	}
+	tar := path(p.named(ostarStage), release.Name{Kind: release.OS, Platform: "x86_64", Version: p.source.version()}.String())
+	return image.DiskImage(ctx, image.DiskImageOptions{OSTar: tar, Keys: keys, ESP1: first, ESP2: second, Secrets: secrets,
+		Sizes: p.sizes, Scratch: p.out, Out: out}, progress)
 }
 
 func (p project) path(elem ...string) string {

@@ -54,6 +54,8 @@ func parts(version string) []part {
 		case sign == "." && last <= number:
 			version = rest
 			ok = next(number, digits)
+		case strings.Contains(digits, sign) && last == letter: // 0.99f7
+			ok = next(number, digits)
 		case strings.Contains(small, sign) && last <= number:
 			version = rest
 			all = append(all, part{letter, sign})

@@ -9,7 +9,7 @@ import (
 func TestVersionsAreOrderedAsApkOrdersThem(t *testing.T) {
 	// Each is newer than the one before it.
 	chain := []string{"0.1_alpha1", "0.1_alpha2", "0.1_beta", "0.1_pre3", "0.1_rc1", "0.1", "0.1-r0", "0.1-r1", "0.1-r10", "0.1_git1", "0.1_git1_p1", "0.1_p1", "0.1_p2-r1",
-		"0.1a", "0.1b", "0.1.0", "0.1.2", "0.1.10", "0.2.05", "0.2.1", "0.2.9", "0.12", "1", "1.2.3_git20230101", "20200101", "20200101123456789012345"}
+		"0.1a", "0.1b", "0.1b2", "0.1b10-r1", "0.1c", "0.1.0", "0.1.2", "0.1.10", "0.2.05", "0.2.1", "0.2.9", "0.12", "1", "1.2.3_git20230101", "20200101", "20200101123456789012345"}
 	for i, a := range chain {
 		if !alpine.ValidVersion(a) {
 			t.Errorf("%s is a version", a)

@@ -1,0 +1,37 @@
+package upgrade
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"psyopsOS/step"
+)
+
+func TestATerminalShowsRateAndTimeLeftOnOneLine(t *testing.T) {
+	var b strings.Builder
+	sink := onTerminal(&b, step.Lines(&b, "", step.Normal))
+	const mib = 1 << 20
+	for _, e := range []step.Event{
+		{Kind: step.Started, Step: "write psyopsOS-B", Time: 0},
+		{Kind: step.Progress, Step: "write psyopsOS-B", Time: time.Second, Done: 1 * mib, Total: 9 * mib},
+		{Kind: step.Progress, Step: "write psyopsOS-B", Time: time.Second + redrawEvery/2, Done: 2 * mib, Total: 9 * mib},
+		{Kind: step.Progress, Step: "write psyopsOS-B", Time: 3 * time.Second, Done: 5 * mib, Total: 9 * mib},
+		{Kind: step.Finished, Step: "write psyopsOS-B", Time: 5 * time.Second, Elapsed: 5 * time.Second, Done: 9 * mib},
+	} {
+		sink(e)
+	}
+	want := "\rwrite psyopsOS-B: 1.0 MiB of 9.0 MiB (11 %)\x1b[K" +
+		"\rwrite psyopsOS-B: 5.0 MiB of 9.0 MiB (55 %), 2.0 MiB/s, 2s left\x1b[K" +
+		"\r\x1b[K[   5.000] write psyopsOS-B (5.0 s, 9.0 MiB)\n"
+	if b.String() != want {
+		t.Errorf("got\n%q\nwant\n%q", b.String(), want)
+	}
+}
+
+func TestWithoutATotalOnlyTheRateIsTold(t *testing.T) {
+	got := pace(step.Event{Time: 3 * time.Second, Done: 4 << 20}, 2<<20, time.Second)
+	if want := "4.0 MiB, 1.0 MiB/s"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
