@@ -21,7 +21,7 @@ import (
 
 func mkimageCommand() command {
 	return command{
-		name: "mkimage", args: "[STAGE…] [--list-stages] [--why STAGE] [--kernel K] [--node-secrets NODE|FOLDER] [--out DIR]",
+		name: "mkimage", args: "[STAGE…] [--list-stages] [--why STAGE] [--userland U] [--kernel K] [--node-secrets NODE|FOLDER] [--out DIR]",
 		short:   "build a disk image, or the stages named; what has not changed is not built again",
 		example: "tk mkimage diskimg --kernel generic",
 		run:     mkimage,
@@ -37,11 +37,11 @@ func mkimage(ctx context.Context, e env, args []string) error {
 	asJSON := flags.Bool("json", false, "tell events as lines of JSON")
 	verbose := flags.Bool("verbose", false, "tell every event")
 	flags.StringVar(&p.out, "out", "artifacts", "the folder for everything that is built")
-	flags.StringVar(&p.kernel, "kernel", defaultKernel, "cloud or generic (Debian's), or a folder with lib/modules and a kernel")
+	var settings imageSettings
+	settings.addFlags(flags)
 	flags.StringVar(&p.secrets, "node-secrets", "", "a `NODE` of the store (tk node list), or a folder with a node's secrets; without it the demo node's are made")
 	flags.StringVar(&p.append, "append", "", "more words for the kernel, in the boot loader's settings")
 	store := addStoreFlags(flags)
-	userland := flags.String("userland", "testos", "the root file system: testos")
 	flags.Func("size", "a volume's size as `LABEL=MiB`, e.g. psyopsOS-A=512", p.setSize)
 	targets, err := parseMixed(flags, args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -50,7 +50,7 @@ func mkimage(ctx context.Context, e env, args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if err := oneOf("userland", *userland, "testos"); err != nil {
+	if err := p.take(settings); err != nil {
 		return err
 	}
 	if err := p.prepare(ctx); err != nil {
@@ -85,7 +85,7 @@ func mkimage(ctx context.Context, e env, args []string) error {
 	if _, err := graph.Build(ctx, runner, targets...); err != nil {
 		return err
 	}
-	return p.publish(graph.Path(p.named(diskStage), imageName(p.kernel)))
+	return p.publish(graph.Path(p.named(diskStage), p.imageName()))
 }
 
 // parseMixed parses flags wherever they stand, and gives the other words.

@@ -18,7 +18,7 @@ import (
 
 func nodeImage() command {
 	return command{
-		name: "image", args: "NAME [--outimg F] [--kernel K] [--size LABEL=MiB] [--out DIR] [--force]",
+		name: "image", args: "NAME [--outimg F] [--userland U] [--kernel K] [--size LABEL=MiB] [--out DIR] [--force]",
 		short:   "build a bootable disk for a node",
 		example: "tk node image web1 --kernel generic",
 	}.with("node", buildNodeImage)
@@ -36,7 +36,8 @@ Runs in a checkout of psyopsOS; what has not changed is not built again.
 	target := flags.String("outimg", "", "the image `file`; default: NAME.img")
 	force := flags.Bool("force", false, "write over an image that is there")
 	flags.StringVar(&p.out, "out", "artifacts", "the `folder` for everything else that is built")
-	flags.StringVar(&p.kernel, "kernel", defaultKernel, "cloud or generic (Debian's), or a `folder` with lib/modules and a kernel")
+	var settings imageSettings
+	settings.addFlags(flags.FlagSet)
 	flags.StringVar(&p.append, "append", "", "more `words` for the kernel, in the boot loader's settings")
 	flags.Func("size", "a volume's size as `LABEL=MiB`, e.g. psyopsOS-A=512", p.setSize)
 	words, err := flags.parse(e, args, 1, 1)
@@ -50,6 +51,9 @@ Runs in a checkout of psyopsOS; what has not changed is not built again.
 	name := firstOf(*target, words[0]+".img")
 	if _, err := os.Lstat(name); err == nil && !*force {
 		return step.WithHint(fmt.Errorf("%s is there already", name), "--force writes over it")
+	}
+	if err := p.take(settings); err != nil {
+		return err
 	}
 	if err := p.prepare(ctx); err != nil {
 		return err

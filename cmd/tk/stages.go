@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -17,7 +18,6 @@ import (
 	"psyopsOS/image/disk"
 	"psyopsOS/image/loader"
 	"psyopsOS/image/stage"
-	"psyopsOS/image/testos"
 	"psyopsOS/image/tree"
 	"psyopsOS/layout"
 	"psyopsOS/node"
@@ -38,7 +38,6 @@ const (
 
 	commandsName = "commands.cpio"
 	sectarName   = "psyops-secret.tar"
-	userlandName = "testos 1"
 )
 
 // A project is one build: what goes in, and where it comes out.
@@ -46,7 +45,8 @@ type project struct {
 	root     string // the source of psyopsOS
 	out      string
 	source   source
-	kernel   string // "cloud", "generic" or a folder
+	userland userland
+	kernel   kernelSource
 	secrets  string // a node's folder; empty for the demo node
 	sizes    map[layout.Label]int64
 	append   string // words for the kernel, in the menu's settings
@@ -61,28 +61,37 @@ func (p project) graph() (*stage.Graph, error) {
 		p.ostar(), p.efisystar(), p.sectar(), p.diskimg())
 }
 
-// named is a stage's name. The stages that depend on the kernel have one for
-// each kernel, so that trying another one does not throw the first away.
+// named is a stage's name. The stages that depend on userland or kernel have
+// one for each, so that trying another one does not throw the first away.
 func (p project) named(stage string) string {
 	switch stage {
-	case kernelStage, initrdStage, ostarStage, diskStage:
-		if p.kernel != defaultKernel {
-			return stage + "-" + filepath.Base(p.kernel)
-		}
+	case kernelStage, initrdStage:
+		return variant(stage, p.kernel.id())
+	case squashStage:
+		return variant(stage, p.userland.id())
+	case ostarStage, diskStage:
+		return variant(stage, p.userland.id(), p.kernel.id())
 	}
 	return stage
 }
 
-// imageName is the disk image's, of a kernel.
-func imageName(kernel string) string {
-	if kernel == defaultKernel {
-		return "psyopsOS.img"
+// variant is name with the ids behind it that are not empty.
+func variant(name string, ids ...string) string {
+	for _, id := range ids {
+		if id != "" {
+			name += "-" + id
+		}
 	}
-	return "psyopsOS-" + filepath.Base(kernel) + ".img"
+	return name
 }
 
-// defaultKernel is Debian's for virtual machines: a third of the size.
-const defaultKernel = "cloud"
+// imageName is the disk image's.
+func (p project) imageName() string {
+	return variant("psyopsOS", p.userland.id(), p.kernel.id()) + ".img"
+}
+
+// defaultImage is its name with the default userland and kernel.
+const defaultImage = "psyopsOS.img"
 
 // initSources are the folders whose code is in PID 1.
 func initSources() []string {
@@ -133,61 +142,39 @@ func (p project) commands() stage.Stage {
 }
 
 func (p project) kernelAndModules() stage.Stage {
-	s := stage.Stage{Name: p.named(kernelStage), Recipe: "1", Inputs: []stage.Input{stage.Tool("depmod"), stage.Tool("mksquashfs")}}
-	meta, packaged := map[string]string{"cloud": "linux-image-cloud-amd64", "generic": "linux-image-amd64"}[p.kernel]
-	if packaged {
-		s.Inputs = append(s.Inputs, stage.Func("kernel package", func(ctx context.Context) (string, error) {
-			pkg, err := p.packages.Kernel(ctx, meta)
-			return pkg.String(), err
-		}))
-	} else {
-		s.Inputs = append(s.Inputs, stage.Folder(p.kernel))
-	}
-	s.Run = func(ctx context.Context, w *stage.Work) error {
-		files, done, err := p.kernelFiles(ctx, w, meta)
-		if err != nil {
-			return err
-		}
-		defer done()
-		k, err := image.ReadKernel(ctx, files)
-		if err != nil {
-			return err
-		}
-		w.Note("kernel %s", k.Version)
-		if err := k.Write(w.Dir); err != nil {
-			return err
-		}
-		return image.Modloop(ctx, k, image.ModloopOptions{Time: time.Unix(0, 0), Out: filepath.Join(w.Dir, layout.Modloop)})
-	}
-	return s
+	return stage.Stage{Name: p.named(kernelStage), Recipe: "2",
+		Inputs: append(p.kernel.inputs(), stage.Tool("depmod"), stage.Tool("mksquashfs")),
+		Run: func(ctx context.Context, w *stage.Work) error {
+			return withSpool(func(spool *os.File) error { return p.makeKernel(ctx, w, spool) })
+		}}
 }
 
-// kernelFiles are the kernel's package or folder as a tree, whose contents
-// stay until done is called.
-func (p project) kernelFiles(ctx context.Context, w *stage.Work, meta string) (_ *tree.Tree, done func(), err error) {
-	if meta == "" {
-		t, err := tree.FromFS(os.DirFS(p.kernel), tree.PlainModes)
-		return t, func() {}, err
-	}
-	pkg, err := p.packages.Kernel(ctx, meta)
+func (p project) makeKernel(ctx context.Context, w *stage.Work, spool *os.File) error {
+	files, packages, err := p.kernel.files(ctx, w, spool)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	files, err := p.packages.Fetch(ctx, w.Reporter, pkg)
+	k, err := image.ReadKernel(ctx, files)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	spool, err := os.CreateTemp("", "psyopsOS-kernel-")
+	w.Note("kernel %s", k.Version)
+	if err := k.Write(w.Dir); err != nil {
+		return err
+	}
+	if err := (image.Parts{Name: k.Version, Packages: packages}).Write(filepath.Join(w.Dir, image.PartsFile)); err != nil {
+		return err
+	}
+	return image.Modloop(ctx, k, image.ModloopOptions{Time: time.Unix(0, 0), Out: filepath.Join(w.Dir, layout.Modloop)})
+}
+
+// withSpool gives do a file for contents that are too large for memory.
+func withSpool(do func(spool *os.File) error) error {
+	spool, err := os.CreateTemp("", "psyopsOS-spool-")
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	done = func() { spool.Close(); os.Remove(spool.Name()) }
-	t, err := debian.Unpack(files[0], spool)
-	if err != nil {
-		done()
-		return nil, nil, err
-	}
-	return t, done, nil
+	return errors.Join(do(spool), spool.Close(), os.Remove(spool.Name()))
 }
 
 // keys are what initramfs and image trust.
@@ -196,44 +183,36 @@ func (p project) keys() map[string][]byte {
 }
 
 func (p project) squashfs() stage.Stage {
-	request := testos.Request(testos.Node)
-	return stage.Stage{Name: squashStage, Recipe: "1" + testos.Recipe,
-		Inputs: []stage.Input{
-			stage.Tool("mksquashfs"), stage.From(initStage), stage.File(p.key.file), stage.Value("version", p.source.version()),
-			stage.Folder(p.path("image/testos/overlay")), stage.Folder(p.path("image/base/overlay")),
-			stage.Func("packages", func(ctx context.Context) (string, error) {
-				packages, err := p.packages.Resolve(ctx, request)
-				return fmt.Sprint(packages), err
-			}),
-		},
+	return stage.Stage{Name: p.named(squashStage), Recipe: "2",
+		Inputs: append(p.userland.inputs(), stage.Tool("mksquashfs"), stage.From(initStage), stage.File(p.key.file),
+			stage.Value("version", p.source.version()), stage.Folder(p.path("image/base/overlay"))),
 		Run: func(ctx context.Context, w *stage.Work) error {
-			packages, err := p.packages.Resolve(ctx, request)
-			if err != nil {
-				return err
-			}
-			files, err := p.packages.Fetch(ctx, w.Reporter, packages...)
-			if err != nil {
-				return err
-			}
-			userland, err := testos.Build(packages, files)
-			if err != nil {
-				return err
-			}
-			ours, err := base.Overlay()
-			if err != nil {
-				return err
-			}
-			iso, err := p.source.isoJSON()
-			if err != nil {
-				return err
-			}
-			if err := os.WriteFile(filepath.Join(w.Dir, layout.UserlandVersion), []byte(testos.Version+"\n"), 0o644); err != nil {
-				return err
-			}
-			return image.Squashfs(ctx, image.SquashfsOptions{Userland: userland, Overlays: []*tree.Tree{ours}, IsoJSON: iso,
-				PublicKey: p.key.public.Text(), Keys: p.keys(), Upgrade: w.Path(initStage, "init"),
-				Time: p.source.Time, Out: filepath.Join(w.Dir, layout.Squashfs)})
+			return withSpool(func(spool *os.File) error { return p.makeSquashfs(ctx, w, spool) })
 		}}
+}
+
+func (p project) makeSquashfs(ctx context.Context, w *stage.Work, spool *os.File) error {
+	u, err := p.buildUserland(ctx, w, spool)
+	if err != nil {
+		return err
+	}
+	ours, err := base.Overlay()
+	if err != nil {
+		return err
+	}
+	iso, err := p.source.isoJSON()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(w.Dir, layout.UserlandVersion), []byte(release.UserlandWord(u.Name)+"\n"), 0o644); err != nil {
+		return err
+	}
+	if err := (image.Parts{Name: u.Name, Packages: u.Packages}).Write(filepath.Join(w.Dir, image.PartsFile)); err != nil {
+		return err
+	}
+	return image.Squashfs(ctx, image.SquashfsOptions{Userland: u.Tree, Overlays: []*tree.Tree{ours}, IsoJSON: iso,
+		PublicKey: p.key.public.Text(), Keys: p.keys(), Upgrade: w.Path(initStage, "init"),
+		Time: p.source.Time, Out: filepath.Join(w.Dir, layout.Squashfs)})
 }
 
 func (p project) initramfs() stage.Stage {
@@ -269,21 +248,25 @@ func (p project) initramfs() stage.Stage {
 func (p project) ostar() stage.Stage {
 	return stage.Stage{Name: p.named(ostarStage), Recipe: "1",
 		Inputs: []stage.Input{stage.From(p.named(kernelStage), layout.Kernel, layout.KernelVersion, layout.SystemMap, layout.KernelConfig, layout.Modloop),
-			stage.From(p.named(initrdStage)), stage.From(squashStage), stage.Value("version", p.source.version()), stage.File(p.key.file)},
+			stage.From(p.named(initrdStage)), stage.From(p.named(squashStage)), stage.Value("version", p.source.version()), stage.File(p.key.file)},
 		Run: func(ctx context.Context, w *stage.Work) error {
 			members := map[string]string{layout.Initramfs: w.Path(p.named(initrdStage), layout.Initramfs)}
 			for _, name := range []string{layout.Kernel, layout.KernelVersion, layout.SystemMap, layout.KernelConfig, layout.Modloop} {
 				members[name] = w.Path(p.named(kernelStage), name)
 			}
 			for _, name := range []string{layout.Squashfs, layout.UserlandVersion} {
-				members[name] = w.Path(squashStage, name)
+				members[name] = w.Path(p.named(squashStage), name)
+			}
+			parts, err := image.ReadParts(w.Path(p.named(squashStage), image.PartsFile))
+			if err != nil {
+				return err
 			}
 			version, err := os.ReadFile(members[layout.KernelVersion])
 			if err != nil {
 				return err
 			}
 			_, err = image.OSTar(ctx, image.OSTarOptions{Members: members, Version: p.source.version(), Architecture: "x86_64",
-				Kernel: string(bytes.TrimSpace(version)), Userland: userlandName, Key: p.key.secret, Now: time.Now(), Dir: w.Dir}, w.Progress)
+				Kernel: string(bytes.TrimSpace(version)), Userland: parts.Name, Key: p.key.secret, Now: time.Now(), Dir: w.Dir}, w.Progress)
 			return err
 		}}
 }
@@ -329,7 +312,7 @@ func (p project) diskimg() stage.Stage {
 			if err != nil {
 				return err
 			}
-			return p.makeDisk(ctx, w.Path, secrets, filepath.Join(w.Dir, imageName(p.kernel)), w.Progress)
+			return p.makeDisk(ctx, w.Path, secrets, filepath.Join(w.Dir, p.imageName()), w.Progress)
 		}}
 }
 

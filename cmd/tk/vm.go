@@ -25,7 +25,7 @@ func runVM(ctx context.Context, e env, args []string) error {
 	flags := flag.NewFlagSet("vm diskimg", flag.ContinueOnError)
 	flags.SetOutput(e.stderr)
 	out := flags.String("out", "artifacts", "the folder of `tk mkimage`")
-	disk := flags.String("disk", "", "another disk image than DIR/"+imageName(defaultKernel))
+	disk := flags.String("disk", "", "another disk image than DIR/"+defaultImage)
 	memory := flags.Int("memory", 1024, "memory in MiB")
 	ssh := flags.Int("ssh", 2222, "the port of 127.0.0.1 that leads to the guest's ssh; 0: none")
 	keep := flags.Bool("keep", false, "keep what the guest writes to its disk")
@@ -36,7 +36,7 @@ func runVM(ctx context.Context, e env, args []string) error {
 		return flagError(err)
 	}
 	if *disk == "" {
-		*disk = filepath.Join(*out, imageName(defaultKernel))
+		*disk = filepath.Join(*out, defaultImage)
 	}
 	if _, err := os.Stat(*disk); err != nil {
 		return step.WithHint(err, "`tk mkimage diskimg` makes it")
