@@ -18,40 +18,63 @@ import (
 	"psyopsOS/step"
 )
 
-// Steps are the plan's effects, in POWERCUT.md's order (rule 6): nothing of a
-// side that is being written counts as a release before its signature lies
-// there, and the boot loader's state comes last.
-func (p Plan) Steps(e Env, found repo.Release, keys release.Keys) []step.Step {
-	if p.Current {
-		return nil
-	}
-	a := &applying{Plan: p, e: e, found: found, keys: keys}
-	label := p.Side.Label
-	var steps []step.Step
-	giveWay := func(steps []step.Step) []step.Step {
-		if len(p.Before) == 0 {
-			return steps
+// A Phase is a part of a plan's effects.
+type Phase string
+
+// The phases, each of which is one step.
+const (
+	fetchManifest  Phase = "fetch the manifest"
+	giveWay        Phase = "make the other side the default"
+	markIncomplete Phase = "mark the side incomplete"
+	writeSide      Phase = "write the side"
+	readManifest   Phase = "read the manifest on the side"
+	readBack       Phase = "read the side back"
+	putOnTrial     Phase = "put the side on trial"
+)
+
+// Phases are the plan's effects in the order that makes a power cut harmless
+// (POWERCUT.md, rules 5 and 6): the booted side has given its place away before
+// it is touched, nothing of a side that is being written counts as a release
+// before its signature lies there, and the boot loader's state comes last.
+func (p Plan) Phases() []Phase {
+	var phases []Phase
+	add := func(wanted bool, more ...Phase) {
+		if wanted && !p.Current {
+			phases = append(phases, more...)
 		}
-		return append(steps, step.Step{Name: "make " + string(p.Booted.Other()) + " the default", Do: func(_ context.Context, r *step.Reporter) error {
-			return writeState(e, p.Before, p.BeforeWas, p.LoaderDisk, r)
-		}})
 	}
-	if p.Written {
-		steps = append(giveWay(steps), step.Step{Name: "read the manifest on " + label, Do: a.readOwnManifest})
-	} else {
-		steps = append(steps,
-			step.Step{Name: "fetch the manifest", Do: a.fetchManifest})
-		steps = append(giveWay(steps),
-			step.Step{Name: "mark " + label + " incomplete", Do: a.markIncomplete},
-			step.Step{Name: "write " + label, Do: a.writeSide})
-	}
-	steps = append(steps, step.Step{Name: "read " + label + " back", Do: a.readBack})
-	if p.Trial {
-		steps = append(steps, step.Step{Name: "put " + label + " on trial", Do: func(_ context.Context, r *step.Reporter) error {
-			return writeState(e, p.Writes, p.LoaderWas, p.LoaderDisk, r)
-		}})
+	add(!p.Written, fetchManifest)
+	add(len(p.Before) > 0, giveWay)
+	add(!p.Written, markIncomplete, writeSide)
+	add(p.Written, readManifest)
+	add(true, readBack)
+	add(p.Trial, putOnTrial)
+	return phases
+}
+
+// Steps are the phases as steps.
+func (p Plan) Steps(e Env, found repo.Release, keys release.Keys) (steps []step.Step) {
+	a := &applying{Plan: p, e: e, found: found, keys: keys}
+	for _, phase := range p.Phases() {
+		steps = append(steps, a.step(phase))
 	}
 	return steps
+}
+
+func (a *applying) step(phase Phase) step.Step {
+	label := a.Side.Label
+	state := func(writes []StateWrite, was bootstate.Copies) func(context.Context, *step.Reporter) error {
+		return func(_ context.Context, r *step.Reporter) error { return writeState(a.e, writes, was, a.LoaderDisk, r) }
+	}
+	return map[Phase]step.Step{
+		fetchManifest:  {Name: "fetch the manifest", Do: a.fetchManifest},
+		giveWay:        {Name: "make " + string(a.Booted.Other()) + " the default", Do: state(a.Before, a.BeforeWas)},
+		markIncomplete: {Name: "mark " + label + " incomplete", Do: a.markIncomplete},
+		writeSide:      {Name: "write " + label, Do: a.writeSide},
+		readManifest:   {Name: "read the manifest on " + label, Do: a.readOwnManifest},
+		readBack:       {Name: "read " + label + " back", Do: a.readBack},
+		putOnTrial:     {Name: "put " + label + " on trial", Do: state(a.Writes, a.LoaderWas)},
+	}[phase]
 }
 
 // applying is one update. Each field is written by the step named beside it.
