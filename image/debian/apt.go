@@ -3,8 +3,7 @@
 // download and check it; it installs nothing and runs no package's scripts.
 //
 // It reads apt's lists (through apt-cache), writes downloaded packages into a
-// cache folder, and turns a package into a tree.Tree. Nothing needs root. The
-// xz reader has its door here.
+// cache folder, and turns a package into a tree.Tree. Nothing needs root.
 package debian
 
 import (

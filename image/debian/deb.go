@@ -2,7 +2,6 @@ package debian
 
 import (
 	"bufio"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -10,8 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
-
+	"psyopsOS/image/decompress"
 	"psyopsOS/image/tree"
 )
 
@@ -73,7 +71,7 @@ func arHeader(r io.Reader) (name string, size int64, err error) {
 }
 
 func untar(name string, r io.Reader, spool *os.File) (*tree.Tree, error) {
-	plain, err := decompress(name, r)
+	plain, err := decompress.Reader(r)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -87,23 +85,4 @@ func untar(name string, r io.Reader, spool *os.File) (*tree.Tree, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return t, nil
-}
-
-// decompress opens a stream by its file name's ending.
-func decompress(name string, r io.Reader) (io.ReadCloser, error) {
-	switch {
-	case strings.HasSuffix(name, ".xz"):
-		return unxz(r)
-	case strings.HasSuffix(name, ".zst"):
-		z, err := zstd.NewReader(r)
-		if err != nil {
-			return nil, err
-		}
-		return z.IOReadCloser(), nil
-	case strings.HasSuffix(name, ".gz"):
-		return gzip.NewReader(r)
-	case strings.HasSuffix(name, ".tar"):
-		return io.NopCloser(r), nil
-	}
-	return nil, errors.New("unknown kind of compression")
 }

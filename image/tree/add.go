@@ -49,6 +49,25 @@ func (t *Tree) AddFile(name string, perm fs.FileMode, content string) error {
 	return t.Add(name, File(perm, []byte(content)))
 }
 
+// Put puts n at name as a later layer of an image does: whatever is there is
+// replaced, with all that lies below it, but for a folder over a folder, which
+// keeps what lies in it and gets n's mode and owner. Links in the way to name
+// are followed inside the tree; a link at name itself is replaced.
+func (t *Tree) Put(name string, n *Node) error {
+	at, err := t.place(name)
+	if err != nil {
+		return err
+	}
+	if at == "." && !n.Mode.IsDir() {
+		return fmt.Errorf("the root would be replaced by a %s", kind(n))
+	}
+	if old := t.nodes[at]; old != nil && !(old.Mode.IsDir() && n.Mode.IsDir()) {
+		t.Remove(at)
+	}
+	t.nodes[at] = n
+	return nil
+}
+
 // place finds where a node called name belongs, and makes its parents.
 func (t *Tree) place(name string) (string, error) {
 	if err := CheckName(name); err != nil {

@@ -95,18 +95,48 @@ func UnixMode(m fs.FileMode) int64 {
 // memory. Members that would lie outside the tree are refused.
 func ReadTar(r io.Reader, spool *os.File) (*Tree, error) {
 	t := New()
+	if err := readMembers(r, spool, func(*tar.Header) {}, t.addMember); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// A Member is one member of a tar: a node, or another name of one.
+type Member struct {
+	Name   string
+	Node   *Node
+	LinkTo string // of a hard link, which has no Node
+}
+
+// ReadMembers reads a tar as ReadTar does, but gives its members one by one,
+// in their order, to whoever knows better what to do with them. Absolute
+// names, which some makers of container images write, are below the root.
+func ReadMembers(r io.Reader, spool *os.File, take func(Member) error) error {
+	return readMembers(r, spool, func(h *tar.Header) {
+		h.Name = strings.TrimLeft(h.Name, "/")
+		if h.Typeflag == tar.TypeLink {
+			h.Linkname = strings.TrimLeft(h.Linkname, "/")
+		}
+		if h.Name == "" {
+			h.Name = "."
+		}
+	}, take)
+}
+
+func readMembers(r io.Reader, spool *os.File, prepare func(*tar.Header), take func(Member) error) error {
 	watched := &endWatch{Reader: r}
 	tr := tar.NewReader(watched)
 	for {
 		h, err := tr.Next()
 		if err == io.EOF && !watched.ended {
-			return t, nil
+			return nil
 		}
 		if err != nil {
-			return nil, watched.explain(err)
+			return watched.explain(err)
 		}
-		if err := t.addMember(h, func(n *Node) error { return n.keep(tr, spool) }); err != nil {
-			return nil, fmt.Errorf("tar member %q: %w", h.Name, err)
+		prepare(h)
+		if err := readMember(h, func(n *Node) error { return n.keep(tr, spool) }, take); err != nil {
+			return fmt.Errorf("tar member %q: %w", h.Name, err)
 		}
 	}
 }
@@ -133,41 +163,50 @@ func (e *endWatch) explain(err error) error {
 }
 
 // memberName takes the "./" and the closing slash from a tar's name.
-func memberName(name string) string { return path.Clean(strings.TrimSuffix(name, "/")) }
-
-func (t *Tree) addMember(h *tar.Header, keep func(*Node) error) error {
-	name := memberName(h.Name)
-	if err := CheckName(name); err != nil {
-		return err
+func memberName(name string) (string, error) {
+	clean := path.Clean(strings.TrimSuffix(name, "/"))
+	if strings.Contains("/"+name+"/", "/../") || name == "" {
+		return "", fmt.Errorf("%q is no path inside the tree", name)
 	}
-	if strings.Contains("/"+h.Name+"/", "/../") {
-		return fmt.Errorf("%q is no path inside the tree", h.Name)
+	return clean, CheckName(clean)
+}
+
+func readMember(h *tar.Header, keep func(*Node) error, take func(Member) error) (err error) {
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return nil // a comment, as that of git archive
+	}
+	var m Member
+	if m.Name, err = memberName(h.Name); err != nil {
+		return err
 	}
 	if h.Typeflag == tar.TypeLink {
-		return t.hardLink(name, memberName(h.Linkname))
+		if m.LinkTo, err = memberName(h.Linkname); err != nil {
+			return fmt.Errorf("hard link: %w", err)
+		}
+		return take(m)
 	}
-	n, err := nodeOf(h)
-	if err != nil {
+	if m.Node, err = nodeOf(h); err != nil {
 		return err
 	}
-	if name == "." {
-		t.nodes["."] = n
-		return nil
-	}
-	if n.Mode.IsRegular() {
-		if err := keep(n); err != nil {
+	if m.Node.Mode.IsRegular() {
+		if err := keep(m.Node); err != nil {
 			return err
 		}
 	}
-	return t.Add(name, n)
+	return take(m)
 }
 
-func (t *Tree) hardLink(name, to string) error {
-	n := t.nodes[to]
-	if n == nil || !n.Mode.IsRegular() {
-		return fmt.Errorf("hard link to %q, which is no file before it", to)
+func (t *Tree) addMember(m Member) error {
+	if m.Node == nil {
+		if m.Node = t.nodes[m.LinkTo]; m.Node == nil || m.Node.Mode.IsDir() {
+			return fmt.Errorf("hard link to %q, which is no file before it", m.LinkTo)
+		}
 	}
-	return t.Add(name, n)
+	if m.Name == "." && m.Node.Mode.IsDir() {
+		t.nodes["."] = m.Node
+		return nil
+	}
+	return t.Add(m.Name, m.Node)
 }
 
 func nodeOf(h *tar.Header) (*Node, error) {

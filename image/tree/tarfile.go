@@ -39,7 +39,7 @@ func readTarFile(f *os.File) (*Tree, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := t.addMember(h, func(n *Node) error { return n.section(f.Name(), offset) }); err != nil {
+		if err := readMember(h, func(n *Node) error { return n.section(f.Name(), offset) }, t.addMember); err != nil {
 			return nil, fmt.Errorf("tar member %q: %w", h.Name, err)
 		}
 	}
