@@ -137,19 +137,27 @@ func addMountPoints(t *tree.Tree) error {
 // device nodes are told to it, so it needs neither root nor a folder on disk,
 // and no umask, clock, user or order of a folder gets into the image.
 func writeSquashfs(ctx context.Context, t *tree.Tree, mtime time.Time, level int, out string) (err error) {
-	temp, pseudo := hidden(out, ".new"), hidden(out, ".pseudo")
-	defer func() { err = errors.Join(err, removeIfThere(temp), removeIfThere(pseudo)) }()
+	temp, told := hidden(out, ".new"), hidden(out, ".told")
+	defer func() { err = errors.Join(err, removeIfThere(temp), removeIfThere(told)) }()
 	if err := removeIfThere(temp); err != nil {
 		return err
 	}
-	if err := replaceFile(pseudo, func(w io.Writer) error { return writePseudo(w, t) }); err != nil {
+	tell := tellPseudo
+	if hasXattrs(t) {
+		tell = tellTar
+	}
+	cmd, err := tell(ctx, t, temp, told)
+	if err != nil {
 		return fmt.Errorf("make %s: %w", out, err)
+	}
+	if f, ok := cmd.Stdin.(*os.File); ok {
+		defer func() { err = errors.Join(err, f.Close()) }()
 	}
 	if level == 0 {
 		level = zstdLevel
 	}
 	seconds := strconv.FormatInt(mtime.Unix(), 10)
-	cmd := exec.CommandContext(ctx, "mksquashfs", "-", temp, "-pf", pseudo, "-noappend", "-no-progress", "-quiet",
+	cmd.Args = append(cmd.Args, "-noappend", "-no-progress", "-quiet",
 		"-comp", "zstd", "-Xcompression-level", strconv.Itoa(level), "-b", strconv.Itoa(blockSize),
 		"-all-time", seconds, "-mkfs-time", seconds)
 	// It refuses -mkfs-time where the environment has a time too.
@@ -161,6 +169,12 @@ func writeSquashfs(ctx context.Context, t *tree.Tree, mtime time.Time, level int
 		return err
 	}
 	return os.Rename(temp, out)
+}
+
+// tellPseudo is the command that makes the squashfs temp of a pseudo file.
+func tellPseudo(ctx context.Context, t *tree.Tree, temp, pseudo string) (*exec.Cmd, error) {
+	err := replaceFile(pseudo, func(w io.Writer) error { return writePseudo(w, t) })
+	return exec.CommandContext(ctx, "mksquashfs", "-", temp, "-pf", pseudo), err
 }
 
 // hidden is a name beside out for what is not yet out.

@@ -190,7 +190,6 @@ func TestWhatASquashfsCannotBeGivenIsRefused(t *testing.T) {
 		node       *tree.Node
 		want       string
 	}{
-		{"an extended attribute", "f", &tree.Node{Xattrs: map[string]string{"user.x": "y"}}, "f: mksquashfs takes no extended attributes"},
 		{"a line's end in a name", "a\nb", tree.Dir(0o755), "line's end"},
 		{"a line's end in a link", "l", tree.Symlink("a\nb"), "l: a squashfs cannot"},
 		{"a socket", "s", &tree.Node{Mode: fs.ModeSocket}, "s: a squashfs cannot"},

@@ -1,0 +1,145 @@
+package image
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"psyopsOS/image/tree"
+)
+
+// capable is a tree with a capability in it, which is an extended attribute,
+// and with all that is hard to keep beside it.
+func capable(t *testing.T) *tree.Tree {
+	t.Helper()
+	x := tree.New()
+	x.SetRoot(0o711, 0, 0)
+	ping := tree.File(0o755, []byte("ping"))
+	ping.Xattrs = map[string]string{"security.capability": "\x01\x00\x00\x02\x00\x20" + strings.Repeat("\x00", 14), "user.note": "here"}
+	su := tree.File(fs.ModeSetuid|0o755, []byte("su")).With(fs.ModeSetuid|0o755, 7, 8)
+	for name, n := range map[string]*tree.Node{"bin/ping": ping, "bin/ping4": ping, "bin/su": su, "bin/sh": tree.Symlink("su"),
+		"dev/null": tree.CharDevice(0o666, 1, 3), "run/pipe": {Mode: fs.ModeNamedPipe | 0o640}, "home/user": tree.Dir(0o750).With(0o750, 1000, 100)} {
+		if err := x.Add(name, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return x
+}
+
+func TestExtendedAttributesAreKept(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "squashfs")
+	if err := writeSquashfs(t.Context(), capable(t), time.Unix(1700000000, 0), 0, out); err != nil {
+		t.Fatal(err)
+	}
+	list := listSquashfs(t, out)
+	for _, want := range []string{"drwx--x--x 0/0 /", "-rwsr-xr-x 7/8 /bin/su", "lrwxrwxrwx 0/0 /bin/sh -> su", "crw-rw-rw- 0/0 /dev/null 1,3",
+		"prw-r----- 0/0 /run/pipe", "drwxr-x--- 1000/100 /home/user"} {
+		if !slices.Contains(list, want) {
+			t.Errorf("%q is not in it:\n%s", want, strings.Join(list, "\n"))
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "root")
+	if said, err := exec.Command("unsquashfs", "-quiet", "-no-progress", "-excludes", "-dest", dir, out, "dev").CombinedOutput(); err != nil && os.Geteuid() == 0 {
+		t.Fatalf("%v: %s", err, said)
+	}
+	wanted := map[string]string{"user.note": "here"}
+	if os.Geteuid() == 0 {
+		wanted["security.capability"] = capability(t)
+	}
+	for key, want := range wanted {
+		for _, name := range []string{"bin/ping", "bin/ping4"} {
+			value := make([]byte, 64)
+			n, err := unix.Lgetxattr(filepath.Join(dir, name), key, value)
+			if errors.Is(err, unix.ENOTSUP) {
+				t.Skip("the test's folder takes no extended attributes")
+			}
+			if err != nil || string(value[:n]) != want {
+				t.Errorf("%s of %s is %q, %v", key, name, value[:max(n, 0)], err)
+			}
+		}
+	}
+}
+
+const makesItEnv = "PSYOPSOS_TEST_SQUASHFS"
+
+// TestExtendedAttributesAreKeptWhoeverMakesIt makes the same squashfs as root
+// and as nobody, whose own number would otherwise be the root folder's owner.
+func TestExtendedAttributesAreKeptWhoeverMakesIt(t *testing.T) {
+	make := func(out string) {
+		if err := writeSquashfs(t.Context(), capable(t), time.Unix(1700000000, 0), 0, out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := os.Getenv(makesItEnv); out != "" {
+		make(out)
+		return
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become nobody")
+	}
+	dir, err := os.MkdirTemp("", "squashfs-") // t.TempDir is root's alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "test")
+	if err := os.WriteFile(program, read(t, os.Args[0]), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	make(filepath.Join(dir, "root"))
+	cmd := exec.Command(program, "-test.run", "^"+t.Name()+"$")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), makesItEnv+"="+filepath.Join(dir, "nobody"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if said, err := cmd.CombinedOutput(); err != nil {
+		if bytes.Contains(said, []byte("operation not permitted")) {
+			t.Skipf("this machine lets nobody make user namespaces: %s", said)
+		}
+		t.Fatalf("%v: %s", err, said)
+	}
+	sum := func(name string) string { return fmt.Sprintf("%x", sha256.Sum256(read(t, filepath.Join(dir, name)))) }
+	if sum("nobody") != sum("root") {
+		t.Errorf("the squashfs of nobody differs from root's:\n%s", strings.Join(listSquashfs(t, filepath.Join(dir, "nobody")), "\n"))
+	}
+}
+
+func TestWhatATarForMksquashfsCannotHoldIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		root *tree.Node
+		want string
+	}{
+		{"attributes of the root", &tree.Node{Mode: fs.ModeDir | 0o755, Xattrs: map[string]string{"user.x": "y"}}, "attributes of the root folder"},
+		{"a root that is another's", tree.Dir(0o755).With(0o755, 7, 7), "belongs to 7:7"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			x := capable(t)
+			if err := x.Put(".", c.root); err != nil {
+				t.Fatal(err)
+			}
+			err := writeSquashfs(t.Context(), x, time.Unix(0, 0), 0, filepath.Join(t.TempDir(), "squashfs"))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want one with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func capability(t *testing.T) string {
+	n, _ := capable(t).Get("bin/ping")
+	return n.Xattrs["security.capability"]
+}
