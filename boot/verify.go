@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"runtime"
 	"strings"
@@ -89,19 +88,16 @@ func (j *journey) readManifest(r *step.Reporter) (release.Manifest, error) {
 	if err != nil {
 		return release.Manifest{}, err
 	}
-	file := j.source(layout.ManifestSignature)
-	signature, err := readBounded(file, release.MaxSignature)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(signature) == 0 {
-		err = fmt.Errorf("%s: %w", file, release.ErrUnsigned)
+	beside, err := release.ReadSignatures(os.DirFS(j.source("")), layout.ManifestSignature)
+	if err != nil {
+		return release.Manifest{}, fmt.Errorf("%s: %w", j.source(layout.ManifestSignature), err)
 	}
+	signatures := release.Texts(beside)
+	manifest, err := j.m.Keys.VerifyManifest(text, signatures...)
 	if err != nil {
 		return release.Manifest{}, err
 	}
-	manifest, err := j.m.Keys.VerifyManifest(text, signature)
-	if err != nil {
-		return release.Manifest{}, err
-	}
-	vouched, err := j.m.Keys.Whole(text, signature)
+	vouched, err := j.m.Keys.Whole(text, signatures...)
 	for _, key := range vouched.By {
 		if key.IsDevelopment() {
 			r.Note("signed by a development key, which has no password: not for machines that matter")

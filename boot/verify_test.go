@@ -1,6 +1,7 @@
 package boot_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"os"
@@ -154,6 +155,46 @@ func TestTheKeyOnPsyopsSecretIsNeverUsedForBooting(t *testing.T) {
 	w.refused("verify the manifest", ", which is not trusted (trusted: ")
 	if slices.ContainsFunc(w.storage.Calls(), func(call string) bool { return strings.Contains(call, "/dev/vda2") }) {
 		t.Error("psyops-secret was read before the release was believed")
+	}
+}
+
+// Issue 4: the same rule holds at every boot: k different keys.
+func TestTwoOfThreeKeysBootASide(t *testing.T) {
+	for _, signers := range []int{1, 2} {
+		w := newWorld(t)
+		secrets := []release.SecretKey{w.key}
+		for range 2 {
+			public, key, err := release.GenerateKey(rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			secrets = append(secrets, key)
+			w.machine.Keys = w.machine.Keys.With(public)
+		}
+		keys, err := release.NewKeys(2, w.machine.Keys.All()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.machine.Keys = keys
+		manifest := []byte(w.side[layout.Manifest])
+		m, err := release.ParseManifest(manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := release.SignAll(secrets[:signers], func(key release.SecretKey) ([]byte, error) {
+			return release.Sign(key, bytes.NewReader(manifest), m.Comment(), "test")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range all {
+			w.side[layout.ManifestSignature+s.Suffix] = string(s.Text)
+		}
+		if signers == 1 {
+			w.refused("verify the manifest", "manifest.json: too few signatures by different trusted keys: 1 of 2")
+		} else if err := w.boot("psyopsos=psyopsOS-A"); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

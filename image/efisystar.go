@@ -20,8 +20,10 @@ type EFISysTarOptions struct {
 	Programs []EFIProgram
 	Version  string // YYYYmmdd-HHMMSS, UTC; the time of everything in the tar
 	Key      release.SecretKey
-	Now      time.Time // a version in the future is refused
-	Dir      string    // where tar and signature go
+	// Cosigners are further keys, where a threshold wants several signatures.
+	Cosigners []release.SecretKey
+	Now       time.Time // a version in the future is refused
+	Dir       string    // where tar and signature go
 }
 
 // An ESPRelease is a release of the ESP on the build machine.
@@ -57,7 +59,7 @@ func EFISysTar(ctx context.Context, o EFISysTarOptions, progress disk.Progress) 
 	if err := writeTar(ctx, rel.Tar, mtime, members, progress); err != nil {
 		return ESPRelease{}, err
 	}
-	if rel.Signature, err = signTar(ctx, rel.Tar, &rel.Info, o.Key); err != nil {
+	if rel.Signature, err = signTar(ctx, rel.Tar, &rel.Info, append([]release.SecretKey{o.Key}, o.Cosigners...)); err != nil {
 		return ESPRelease{}, err
 	}
 	return rel, nil

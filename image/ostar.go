@@ -1,10 +1,10 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"psyopsOS/image/disk"
@@ -21,8 +21,9 @@ type OSTarOptions struct {
 	Kernel       string // the kernel's version
 	Userland     string // name and release: "alpine 3.20"
 	Key          release.SecretKey
-	Now          time.Time // a version in the future is refused
-	Dir          string    // where tar and signature go
+	Cosigners    []release.SecretKey // further keys, where a threshold wants several signatures
+	Now          time.Time           // a version in the future is refused
+	Dir          string              // where tar and signature go
 }
 
 // An OSRelease is a release on the build machine.
@@ -34,7 +35,7 @@ type OSRelease struct {
 }
 
 // OSTar writes the tar of a release, manifest first and the manifest's
-// signature second, and its signature beside it (FORMATS.md, sections 1 and
+// signatures behind it, and its own signatures beside it (FORMATS.md, sections 1 and
 // 4). The same input gives the same bytes. No member is held in memory. It
 // refuses a release that the keys in its own initramfs would not verify: no
 // machine could boot it.
@@ -70,7 +71,7 @@ func OSTar(ctx context.Context, o OSTarOptions, progress disk.Progress) (rel OSR
 	if err := writeTar(ctx, rel.Tar, mtime, members, progress); err != nil {
 		return OSRelease{}, err
 	}
-	if rel.Signature, err = signTar(ctx, rel.Tar, &rel.Info, o.Key); err != nil {
+	if rel.Signature, err = signTar(ctx, rel.Tar, &rel.Info, o.signers()); err != nil {
 		return OSRelease{}, err
 	}
 	return rel, nil
@@ -111,19 +112,26 @@ func (o OSTarOptions) manifest(ctx context.Context) (release.Manifest, error) {
 	return release.NewManifest(m)
 }
 
-// head is the manifest and its signature, which the keys must verify.
+// head is the manifest and its signatures, which the keys must verify.
 func (o OSTarOptions) head(m release.Manifest, keys release.Keys) ([]tarMember, error) {
 	manifest := m.JSON()
-	signature, err := release.Sign(o.Key, strings.NewReader(string(manifest)), m.Comment(), untrusted(layout.Manifest))
+	signatures, err := release.SignAll(o.signers(), func(key release.SecretKey) ([]byte, error) {
+		return release.Sign(key, bytes.NewReader(manifest), m.Comment(), untrusted(layout.Manifest))
+	})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := keys.VerifyManifest(manifest, signature); err != nil {
+	if _, err := keys.VerifyManifest(manifest, release.Texts(signatures)...); err != nil {
 		return nil, step.WithHint(fmt.Errorf("the keys in the initramfs do not verify this release: %w", err),
-			"build the initramfs with the public half of the signing key")
+			"sign with as many of the keys that the initramfs trusts as its threshold says (%d)", keys.Threshold())
 	}
-	return []tarMember{
-		{disk.File{Path: layout.Manifest, Data: manifest}, ""},
-		{disk.File{Path: layout.ManifestSignature, Data: signature}, ""},
-	}, nil
+	members := []tarMember{{disk.File{Path: layout.Manifest, Data: manifest}, ""}}
+	for _, s := range signatures {
+		members = append(members, tarMember{disk.File{Path: layout.ManifestSignature + s.Suffix, Data: s.Text}, ""})
+	}
+	return members, nil
+}
+
+func (o OSTarOptions) signers() []release.SecretKey {
+	return append([]release.SecretKey{o.Key}, o.Cosigners...)
 }

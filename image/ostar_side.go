@@ -41,11 +41,11 @@ func WriteSide(ctx context.Context, dir, tarName string, keys release.Keys) (m r
 			err = fmt.Errorf("unpack %s: %w", tarName, err)
 		}
 	}()
-	signature, err := os.ReadFile(tarName + ".minisig")
+	signatures, err := release.ReadSignatures(os.DirFS(filepath.Dir(tarName)), filepath.Base(tarName)+".minisig")
 	if err != nil {
 		return m, err
 	}
-	verifier, err := keys.Verifier(signature)
+	verifier, err := keys.Verifier(release.Texts(signatures)...)
 	if err != nil {
 		return m, err
 	}
@@ -67,10 +67,10 @@ func WriteSide(ctx context.Context, dir, tarName string, keys release.Keys) (m r
 	if _, err := verifier.Verify(); err != nil {
 		return m, err
 	}
-	return m, finishSide(dir, m, signature)
+	return m, finishSide(dir, m, signatures)
 }
 
-// unpackSide reads the manifest and its signature, and then what the manifest
+// unpackSide reads the manifest and its signatures, and then what the manifest
 // names, no more and no less.
 func unpackSide(dir string, t *tar.Reader, keys release.Keys) (m release.Manifest, err error) {
 	manifest, err := takeSmall(dir, t, layout.Manifest, release.MaxManifest)
@@ -81,15 +81,23 @@ func unpackSide(dir string, t *tar.Reader, keys release.Keys) (m release.Manifes
 	if err != nil {
 		return m, err
 	}
-	if m, err = keys.VerifyManifest(manifest, signature); err != nil {
+	signatures := [][]byte{signature}
+	header, err := t.Next()
+	for ; err == nil && release.IsManifestSignature(header.Name) && len(signatures) < release.MaxSignatures; header, err = t.Next() {
+		if signature, err = takeContent(dir, t, header, release.MaxSignature); err != nil {
+			return m, err
+		}
+		signatures = append(signatures, signature)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
 		return m, err
 	}
+	var wrong error
+	if m, wrong = keys.VerifyManifest(manifest, signatures...); wrong != nil {
+		return m, wrong
+	}
 	missing := slices.Clone(m.Files)
-	for {
-		header, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	for ; !errors.Is(err, io.EOF); header, err = t.Next() {
 		if err != nil {
 			return m, err
 		}
@@ -114,8 +122,16 @@ func takeSmall(dir string, t *tar.Reader, name string, limit int64) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	if header.Name != name || header.Typeflag != tar.TypeReg || header.Size > limit {
+	if header.Name != name {
 		return nil, fmt.Errorf("found %q of %d bytes, want %s of at most %d", header.Name, header.Size, name, limit)
+	}
+	return takeContent(dir, t, header, limit)
+}
+
+func takeContent(dir string, t *tar.Reader, header *tar.Header, limit int64) ([]byte, error) {
+	name := header.Name
+	if header.Typeflag != tar.TypeReg || header.Size > limit {
+		return nil, fmt.Errorf("%s has %d bytes, at most %d belong there", name, header.Size, limit)
 	}
 	content, err := io.ReadAll(t)
 	if err != nil {
@@ -138,7 +154,7 @@ func takeVerified(dir string, r io.Reader, want release.File) error {
 }
 
 // finishSide writes what only a whole, verified side has.
-func finishSide(dir string, m release.Manifest, signature []byte) error {
+func finishSide(dir string, m release.Manifest, signatures []release.Beside) error {
 	sum, err := BootSum(m)
 	if err != nil {
 		return err
@@ -146,7 +162,12 @@ func finishSide(dir string, m release.Manifest, signature []byte) error {
 	if err := os.WriteFile(filepath.Join(dir, layout.BootSum), sum, 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, layout.OSTarSignature), signature, 0o644)
+	for _, s := range slices.Backward(signatures) {
+		if err := os.WriteFile(filepath.Join(dir, layout.OSTarSignature+s.Suffix), s.Text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // SideFiles lists the files of the side label, made from WriteSide's folder:

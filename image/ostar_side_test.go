@@ -14,6 +14,7 @@ import (
 
 	"psyopsOS/image/disk"
 	"psyopsOS/layout"
+	"psyopsOS/release"
 )
 
 func TestSHA256SumChecksASideWrittenFromTheTar(t *testing.T) {
@@ -154,7 +155,7 @@ func repacked(extra string) func(*testing.T, OSRelease) {
 			t.Fatal(err)
 		}
 		_, secret := testKey(t, "ours")
-		if _, err := signTar(context.Background(), rel.Tar, &rel.Info, secret); err != nil {
+		if _, err := signTar(context.Background(), rel.Tar, &rel.Info, []release.SecretKey{secret}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"psyopsOS/image/disk"
@@ -95,9 +96,10 @@ func hashFile(ctx context.Context, name string) (release.File, error) {
 	return release.File{Size: n, SHA256: fmt.Sprintf("%x", h.Sum(nil))}, err
 }
 
-// signTar signs the tar, whose size becomes part of what is signed, and writes
-// the signature beside it.
-func signTar(ctx context.Context, tar string, info *release.Info, key release.SecretKey) (string, error) {
+// signTar signs the tar, whose size becomes part of what is signed, with each
+// key, and writes the signatures beside it: the first last, since it tells
+// readers that the tar is signed.
+func signTar(ctx context.Context, tar string, info *release.Info, keys []release.SecretKey) (string, error) {
 	f, err := os.Open(tar)
 	if err != nil {
 		return "", err
@@ -108,15 +110,26 @@ func signTar(ctx context.Context, tar string, info *release.Info, key release.Se
 		return "", err
 	}
 	info.Size = stat.Size()
-	signature, err := release.Sign(key, patient{ctx, f}, info.Comment(), untrusted(info.Filename))
+	signatures, err := release.SignAll(keys, func(key release.SecretKey) ([]byte, error) {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return nil, err
+		}
+		return release.Sign(key, patient{ctx, f}, info.Comment(), untrusted(info.Filename))
+	})
 	if err != nil {
 		return "", err
 	}
 	name := tar + ".minisig"
-	return name, replaceFile(name, func(w io.Writer) error {
-		_, err := w.Write(signature)
-		return err
-	})
+	for _, s := range slices.Backward(signatures) {
+		err := replaceFile(name+s.Suffix, func(w io.Writer) error {
+			_, err := w.Write(s.Text)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	return name, nil
 }
 
 // untrusted is a signature's untrusted comment: for people, and the same for

@@ -137,3 +137,39 @@ func TestAMemberThatChangesWhileTheTarIsWrittenIsNoticed(t *testing.T) {
 		t.Errorf("got %v, want an error about the change", err)
 	}
 }
+
+// Issue 4: two of three keys make a release, and its side has what a boot
+// needs to count to two.
+func TestTwoOfThreeKeysMakeARelease(t *testing.T) {
+	o := testOSTar(t)
+	first, _ := testKey(t, "ours")
+	second, cosigner := testKey(t, "second")
+	third, _ := testKey(t, "third")
+	addThreshold(t, o.Members[layout.Initramfs], "2", first, second, third)
+	if _, err := OSTar(context.Background(), o, nil); err == nil || !strings.Contains(err.Error(), "1 of 2") {
+		t.Fatalf("signed by one key: got %v, want a refusal with the counts", err)
+	}
+	o.Cosigners = []release.SecretKey{cosigner}
+	rel := mustOSTar(t, o)
+	keys, err := InitramfsKeys(o.Members[layout.Initramfs])
+	if err != nil {
+		t.Fatal(err)
+	}
+	side := filepath.Join(t.TempDir(), "side")
+	if _, err := WriteSide(context.Background(), side, rel.Tar, keys); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{layout.ManifestSignature, layout.OSTarSignature} {
+		all, err := release.ReadSignatures(os.DirFS(side), name)
+		if err != nil || len(all) != 2 || all[1].Suffix != "."+second.ID() {
+			t.Errorf("%s: got %v, %v", name, all, err)
+		}
+	}
+	// Without the second signature it is no release.
+	if err := os.Remove(rel.Signature + "." + second.ID()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := WriteSide(context.Background(), side+"2", rel.Tar, keys); err == nil || !strings.Contains(err.Error(), "1 of 2") {
+		t.Errorf("without the second signature: got %v", err)
+	}
+}

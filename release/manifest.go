@@ -157,7 +157,7 @@ func (f File) check() error {
 // isMember reports whether a manifest may name path: a regular file of a
 // release other than the manifest and its signature.
 func isMember(path string) bool {
-	if path == layout.Manifest || path == layout.ManifestSignature {
+	if path == layout.Manifest || IsManifestSignature(path) {
 		return false
 	}
 	if slices.Contains(layout.OSMembers(), path) {

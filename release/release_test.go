@@ -261,6 +261,34 @@ func TestKeysAreReadFromAnImage(t *testing.T) {
 	}
 }
 
+func TestSignaturesLieBesideTheirFile(t *testing.T) {
+	sig := func(n byte) *fstest.MapFile { return &fstest.MapFile{Data: sign(t, n, content, comment1)} }
+	dir := fstest.MapFS{"x.tar.minisig": sig(1), "x.tar.minisig.0123456789ABCDEF": sig(2), "x.tar.minisig.old": sig(3), "y.tar.minisig": sig(3),
+		"empty.minisig": {}}
+	all, err := ReadSignatures(dir, "x.tar.minisig")
+	if err != nil || len(all) != 2 || all[0].Suffix != "" || all[1].Suffix != ".0123456789ABCDEF" {
+		t.Errorf("got %v, %v", all, err)
+	}
+	if v, err := trust(t, 2, 1, 2, 3).Whole([]byte(content), Texts(all)...); err != nil || len(v.By) != 2 {
+		t.Errorf("got %v, %v", v, err)
+	}
+	for _, name := range []string{"z.tar.minisig", "empty.minisig"} {
+		if _, err := ReadSignatures(dir, name); !errors.Is(err, ErrUnsigned) {
+			t.Errorf("%s: got %v, want ErrUnsigned", name, err)
+		}
+	}
+}
+
+func TestAKeySignsOnce(t *testing.T) {
+	_, one := key(t, 1)
+	_, err := SignAll([]SecretKey{one, one}, func(k SecretKey) ([]byte, error) {
+		return Sign(k, strings.NewReader(content), comment1, "test")
+	})
+	if err == nil || !strings.Contains(err.Error(), "is there twice") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestASecretKeyNeverPrints(t *testing.T) {
 	_, secret := key(t, 1)
 	text, err := secret.Text()

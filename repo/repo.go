@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -117,7 +118,18 @@ func (r Repository) Named(ctx context.Context, keys release.Keys, name string) (
 // File is the release in a tar of any name, with its signatures beside it.
 func File(ctx context.Context, keys release.Keys, name string) (Release, error) {
 	r := Repository{folder{filepath.Dir(name)}, Options{}.withDefaults()}
-	found, err := r.anyKind(ctx, keys, filepath.Base(name)+".minisig")
+	signature := filepath.Base(name) + ".minisig"
+	found, err := r.anyKind(ctx, keys, signature)
+	if err != nil {
+		return Release{}, err
+	}
+	// Here they cost nothing: whoever gets the release on from here may want
+	// more of them than this machine does.
+	all, err := release.ReadSignatures(os.DirFS(filepath.Dir(name)), signature)
+	found.Signatures, found.suffixes = release.Texts(all), nil
+	for _, s := range all {
+		found.suffixes = append(found.suffixes, s.Suffix)
+	}
 	found.tar = filepath.Base(name)
 	return found, err
 }

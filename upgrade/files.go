@@ -32,28 +32,10 @@ func readBounded(name string, limit int64) ([]byte, error) {
 	return text, nil
 }
 
-// maxSignatures bounds how many signatures beside one file are read.
-const maxSignatures = 16
-
 // signaturesAt reads NAME and NAME.KEYID in a folder.
 func signaturesAt(dir, name string) ([][]byte, error) {
-	first, err := readBounded(filepath.Join(dir, name), release.MaxSignature)
-	if err != nil {
-		return nil, err
-	}
-	signatures := [][]byte{first}
-	more, err := filepath.Glob(filepath.Join(dir, name+".*"))
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range more[:min(len(more), maxSignatures)] {
-		text, err := readBounded(name, release.MaxSignature)
-		if err != nil {
-			return nil, err
-		}
-		signatures = append(signatures, text)
-	}
-	return signatures, nil
+	signatures, err := release.ReadSignatures(os.DirFS(dir), name)
+	return release.Texts(signatures), err
 }
 
 func isThere(files fs.FS, name string) bool {

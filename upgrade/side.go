@@ -49,6 +49,7 @@ type sideWriter struct {
 	label    layout.Label
 	manifest release.Manifest
 	tar      *tar.Reader
+	first    *tar.Header // the member that tar stands at
 	source   *splice
 	seen     []string
 	reused   int64 // bytes that were here already
@@ -99,14 +100,7 @@ func (w *sideWriter) clearTrees() error {
 
 // members writes what comes behind the manifest.
 func (w *sideWriter) members() error {
-	for {
-		header, err := w.tar.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
+	for header := w.first; ; {
 		want, ok := w.manifest.File(header.Name)
 		if !ok || header.Typeflag != tar.TypeReg || header.Size != want.Size {
 			return fmt.Errorf("the tar has %q of %d bytes, which the manifest does not name", header.Name, header.Size)
@@ -117,6 +111,13 @@ func (w *sideWriter) members() error {
 		w.seen = append(w.seen, want.Path)
 		if err := w.member(want); err != nil {
 			return fmt.Errorf("%s: %w", want.Path, err)
+		}
+		var err error
+		if header, err = w.tar.Next(); errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if missing := len(w.manifest.Files) - len(w.seen); missing > 0 {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"psyopsOS/bootstate"
 	"psyopsOS/layout"
@@ -88,10 +89,11 @@ type applying struct {
 	tar          *tar.Reader      // fetch the manifest
 	manifest     release.Manifest // fetch the manifest
 	manifestText []byte
-	manifestSig  []byte
+	manifestSigs []release.Beside
+	first        *tar.Header // the member behind them
 }
 
-// fetchManifest reads the first two members. A release that is refused here
+// fetchManifest reads the manifest and its signatures, the first members. A release that is refused here
 // has changed nothing.
 func (a *applying) fetchManifest(ctx context.Context, r *step.Reporter) error {
 	verifier, err := a.keys.Verifier(a.found.Signatures...)
@@ -103,13 +105,35 @@ func (a *applying) fetchManifest(ctx context.Context, r *step.Reporter) error {
 	if a.manifestText, err = a.small(layout.Manifest, release.MaxManifest); err != nil {
 		return step.WithHint(err, "a release of the first psyopsOS has no manifest: it cannot be verified while it is written")
 	}
-	if a.manifestSig, err = a.small(layout.ManifestSignature, release.MaxSignature); err != nil {
+	if err := a.fetchSignatures(); err != nil {
 		return err
 	}
-	if a.manifest, err = a.keys.VerifyManifest(a.manifestText, a.manifestSig); err != nil {
+	if a.manifest, err = a.keys.VerifyManifest(a.manifestText, release.Texts(a.manifestSigs)...); err != nil {
 		return err
 	}
 	return a.agrees()
+}
+
+// fetchSignatures reads the manifest's signatures, of which one must be there,
+// and the header behind them.
+func (a *applying) fetchSignatures() error {
+	text, err := a.small(layout.ManifestSignature, release.MaxSignature)
+	if err != nil {
+		return err
+	}
+	a.manifestSigs = []release.Beside{{Text: text}}
+	for {
+		if a.first, err = a.tar.Next(); err != nil {
+			return err
+		}
+		if !release.IsManifestSignature(a.first.Name) || len(a.manifestSigs) == release.MaxSignatures {
+			return nil
+		}
+		if text, err = a.content(a.first, a.first.Name, release.MaxSignature); err != nil {
+			return err
+		}
+		a.manifestSigs = append(a.manifestSigs, release.Beside{Suffix: strings.TrimPrefix(a.first.Name, layout.ManifestSignature), Text: text})
+	}
 }
 
 func (a *applying) small(name string, limit int64) ([]byte, error) {
@@ -117,6 +141,10 @@ func (a *applying) small(name string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.content(header, name, limit)
+}
+
+func (a *applying) content(header *tar.Header, name string, limit int64) ([]byte, error) {
 	if header.Name != name || header.Typeflag != tar.TypeReg || header.Size > limit {
 		return nil, fmt.Errorf("the tar has %q of %d bytes where %s of at most %d belongs", header.Name, header.Size, name, limit)
 	}
@@ -203,7 +231,7 @@ func (a *applying) writeSide(ctx context.Context, r *step.Reporter) error {
 			return err
 		}
 		defer root.Close()
-		w := &sideWriter{dir: dir, root: root, label: layout.Label(a.Side.Label), manifest: a.manifest, tar: a.tar, source: a.source}
+		w := &sideWriter{dir: dir, root: root, label: layout.Label(a.Side.Label), manifest: a.manifest, tar: a.tar, first: a.first, source: a.source}
 		if err := w.clear(); err != nil {
 			return err
 		}
@@ -218,7 +246,11 @@ func (a *applying) writeSide(ctx context.Context, r *step.Reporter) error {
 		if err != nil {
 			return err
 		}
-		return w.seal(sum.Render(), map[string][]byte{layout.Manifest: a.manifestText, layout.ManifestSignature: a.manifestSig}, a.signatures())
+		head := map[string][]byte{layout.Manifest: a.manifestText}
+		for _, s := range a.manifestSigs {
+			head[layout.ManifestSignature+s.Suffix] = s.Text
+		}
+		return w.seal(sum.Render(), head, a.signatures())
 	})
 }
 
@@ -249,10 +281,10 @@ func (a *applying) readOwnManifest(_ context.Context, _ *step.Reporter) error {
 		if a.manifestText, err = readBounded(filepath.Join(dir, layout.Manifest), release.MaxManifest); err != nil {
 			return err
 		}
-		if a.manifestSig, err = readBounded(filepath.Join(dir, layout.ManifestSignature), release.MaxSignature); err != nil {
+		if a.manifestSigs, err = release.ReadSignatures(os.DirFS(dir), layout.ManifestSignature); err != nil {
 			return err
 		}
-		a.manifest, err = a.keys.VerifyManifest(a.manifestText, a.manifestSig)
+		a.manifest, err = a.keys.VerifyManifest(a.manifestText, release.Texts(a.manifestSigs)...)
 		return err
 	})
 	if err != nil {

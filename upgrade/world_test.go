@@ -45,6 +45,10 @@ type bundle struct {
 	members  map[string][]byte
 	tar      []byte
 	sig      []byte
+	// Further keys that sign the tar, and the manifest; and their signatures
+	// of the tar.
+	tarKeys, manifestKeys []release.SecretKey
+	more                  []release.Beside
 }
 
 // order is how the members lie in the tar.
@@ -79,9 +83,14 @@ func (b *bundle) seal(t testing.TB) {
 	t.Helper()
 	_, secret := pair()
 	manifest := b.manifest.JSON()
-	manifestSig, err := release.Sign(secret, bytes.NewReader(manifest), b.manifest.Comment(), "test")
-	if err != nil {
-		t.Fatal(err)
+	sign := func(content []byte, comment string, more []release.SecretKey) []release.Beside {
+		all, err := release.SignAll(append([]release.SecretKey{secret}, more...), func(key release.SecretKey) ([]byte, error) {
+			return release.Sign(key, bytes.NewReader(content), comment, "test")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
 	}
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
@@ -92,7 +101,9 @@ func (b *bundle) seal(t testing.TB) {
 		w.Write(content)
 	}
 	put(layout.Manifest, manifest)
-	put(layout.ManifestSignature, manifestSig)
+	for _, s := range sign(manifest, b.manifest.Comment(), b.manifestKeys) {
+		put(layout.ManifestSignature+s.Suffix, s.Text)
+	}
 	for _, name := range order {
 		if content, ok := b.members[name]; ok {
 			put(name, content)
@@ -108,9 +119,8 @@ func (b *bundle) seal(t testing.TB) {
 	}
 	b.tar = out.Bytes()
 	b.info.Size = int64(len(b.tar))
-	if b.sig, err = release.Sign(secret, bytes.NewReader(b.tar), b.info.Comment(), "test"); err != nil {
-		t.Fatal(err)
-	}
+	all := sign(b.tar, b.info.Comment(), b.tarKeys)
+	b.sig, b.more = all[0].Text, all[1:]
 }
 
 // A world is a node with a disk of five volumes.
@@ -261,6 +271,11 @@ func (w *world) publish(b bundle) {
 	w.t.Helper()
 	for name, content := range map[string][]byte{b.info.Filename: b.tar, b.info.Filename + ".minisig": b.sig} {
 		if err := os.WriteFile(filepath.Join(w.repo, name), content, 0o644); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	for _, s := range b.more {
+		if err := os.WriteFile(filepath.Join(w.repo, b.info.Filename+".minisig"+s.Suffix), s.Text, 0o644); err != nil {
 			w.t.Fatal(err)
 		}
 	}
