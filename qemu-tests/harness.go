@@ -98,6 +98,9 @@ func MachineFor(s Scenario, i Images, firmware vm.Firmware, accel string) vm.Mac
 		if m.Disks[n].Path == "" {
 			m.Disks[n].Path, m.Disks[n].Snapshot = i.Disk, true
 		}
+		// A test's disk is gone with the test: waiting for the host's disk has
+		// cost a boot more than a minute on a busy machine.
+		m.Disks[n].NoFlush = !m.Disks[n].Snapshot
 	}
 	if s.Firmware {
 		m.Firmware = firmware

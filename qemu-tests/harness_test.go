@@ -35,7 +35,7 @@ func TestAScenarioIsAMachine(t *testing.T) {
 		{"less memory", Scenario{Machine: vm.Machine{Memory: 128}}, with(func(m *vm.Machine) { m.Memory = 128 })},
 		{"the shared disk on USB", Scenario{Disks: []vm.Disk{{Bus: vm.USB}}},
 			with(func(m *vm.Machine) { m.Disks = []vm.Disk{{Path: "/i/disk.img", Bus: vm.USB, Snapshot: true}} })},
-		{"a disk of its own", Scenario{Disks: []vm.Disk{{Path: "/own"}}}, with(func(m *vm.Machine) { m.Disks = []vm.Disk{{Path: "/own"}} })},
+		{"a disk of its own", Scenario{Disks: []vm.Disk{{Path: "/own"}}}, with(func(m *vm.Machine) { m.Disks = []vm.Disk{{Path: "/own", NoFlush: true}} })},
 		{"no disk", Scenario{Disks: []vm.Disk{}}, with(func(m *vm.Machine) { m.Disks = nil })},
 		{"by firmware", Scenario{Firmware: true}, vm.Machine{Accel: "tcg", NoReboot: true, Firmware: firmware, Disks: shared}},
 	} {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"psyopsOS/bootstate"
 	"psyopsOS/layout"
 	"psyopsOS/release"
 	"psyopsOS/repo"
@@ -19,6 +20,9 @@ func apply(ctx context.Context, c *call) (int, error) {
 	if len(c.args) != 1 {
 		return exitUsage, usagef("apply wants one target: a, b, booted or nonbooted")
 	}
+	if c.tries < 1 || c.tries > bootstate.MaxTries {
+		return exitUsage, usagef("--tries %d: the boot loader counts from 1 to %d", c.tries, bootstate.MaxTries)
+	}
 	if c.osTar != "" && c.osVersion != "" {
 		return exitUsage, usagef("--os-tar and --os-version are two releases")
 	}
@@ -28,6 +32,9 @@ func apply(ctx context.Context, c *call) (int, error) {
 	}
 	status := exitDone
 	err = locked(c.env, c.patience, func() error {
+		if err := c.unmountLeftovers(); err != nil {
+			return err
+		}
 		found, err := c.release(ctx, keys)
 		if err != nil {
 			return err
@@ -41,7 +48,7 @@ func apply(ctx context.Context, c *call) (int, error) {
 			return err
 		}
 		plan, err := NewPlan(state, Request{Target: c.args[0], Release: found.Info, Source: found.TarAddress(), Architecture: c.Architecture,
-			NoBootCfg: c.noBootCfg, DefaultLabel: c.defaultLabel, Force: c.force, AllowDowngrade: c.allowDowngrade, Now: c.env.Now()})
+			NoBootCfg: c.noBootCfg, DefaultLabel: c.defaultLabel, Force: c.force, AllowDowngrade: c.allowDowngrade, Tries: c.tries, Now: c.env.Now()})
 		if err != nil {
 			return err
 		}

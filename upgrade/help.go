@@ -5,6 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+
+	"psyopsOS/bootstate"
 )
 
 func commands() []command {
@@ -33,6 +35,7 @@ func commands() []command {
 			set.StringVar(&c.osVersion, "os-version", "", "the `VERSION` in the repository; default the newest")
 			set.BoolVar(&c.noBootCfg, "no-boot-cfg", false, "write the side and leave the boot loader as it is")
 			set.StringVar(&c.defaultLabel, "default-boot-label", "", "the `LABEL` for the next restart, instead of the one that is written")
+			set.IntVar(&c.tries, "tries", bootstate.MaxTries, "how many boots the release has to prove itself, 1 to 3")
 			set.BoolVar(&c.allowDowngrade, "allow-downgrade", false, "take a release that is older than one that was committed here")
 			forceFlags(c, set)
 		}, apply},

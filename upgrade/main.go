@@ -83,6 +83,7 @@ type call struct {
 
 	version, osVersion, osTar, defaultLabel  string
 	targets, types                           list
+	tries                                    int
 	noBootCfg, force, allowDowngrade, dryRun bool
 	svg                                      bool
 }

@@ -21,6 +21,7 @@ type Request struct {
 	DefaultLabel   string // the side for the next boot, where it is not the target
 	Force          bool   // also the version that has failed, or that is there already
 	AllowDowngrade bool
+	Tries          int // boots that the release has to prove itself; 0: bootstate.MaxTries
 	Now            time.Time
 }
 
@@ -81,11 +82,19 @@ func planBy(rules []rule, s State, r Request) (Plan, error) {
 	if p.Trial {
 		p.LoaderWas = loader.Copies
 		state, tries := trialOf(loader.State, loader.Tries, "", r.Now)
+		tries.Left = r.tries()
 		if p.Writes, err = loader.stateWrites(state, tries); err != nil {
 			return Plan{}, err
 		}
 	}
 	return p, nil
+}
+
+func (r Request) tries() int {
+	if r.Tries == 0 {
+		return bootstate.MaxTries
+	}
+	return r.Tries
 }
 
 // defaultSide is the side for the next boot: the one that is written goes on
@@ -130,7 +139,7 @@ func (p Plan) String() string {
 		b.WriteString("leave the boot loader as it is\n")
 		return b.String()
 	}
-	fmt.Fprintf(&b, "put %s on trial: up to %d boots, then %s again unless it is committed\n", p.Side.Label, bootstate.MaxTries, layout.Label(p.Side.Label).Other())
+	fmt.Fprintf(&b, "put %s on trial: up to %d boots, then %s again unless it is committed\n", p.Side.Label, p.tries(), layout.Label(p.Side.Label).Other())
 	for _, w := range p.Writes {
 		fmt.Fprintf(&b, "    write %s on %s\n", w.Path, w.Partition)
 	}

@@ -26,7 +26,7 @@ func TestArguments(t *testing.T) {
 		{"a disk on every bus", Args, Machine{Kernel: "/k", Disks: []Disk{
 			{Path: "/0"}, {Path: "/1", Bus: AHCI}, {Path: "/2", Bus: NVMe, BootIndex: 1}, {Path: "/3", Bus: AHCI},
 			{Path: "/4", Bus: USB, Format: "qcow2"}, {Path: "/5", Bus: USB, ID: "stick"}, {Path: "/6", Bus: SD},
-			{Path: "/7", Bus: SCSI, ReadOnly: true}, {Path: "/8", Bus: SCSI}}}},
+			{Path: "/7", Bus: SCSI, ReadOnly: true}, {Path: "/8", Bus: SCSI, NoFlush: true}}}},
 		{"disks that come and go", Args, Machine{Kernel: "/k", Disks: []Disk{
 			{Path: "/0", Hotplug: true}, {Path: "/1", Absent: true}, {Path: "/2", Bus: USB, Absent: true}, {Path: "/3", Bus: NVMe, Absent: true}}}},
 		{"no serial port", Args, Machine{Kernel: "/k", NoConsole: true, NoEvents: true, VGA: true}},

@@ -58,7 +58,11 @@ func (d Disk) blockdev(dir string) string {
 		return fmt.Sprintf("driver=%s,node-name=%s,read-only=on,file.driver=file,file.filename=%s",
 			d.Format, d.node(), value(d.Path))
 	}
-	return fmt.Sprintf("driver=%s,node-name=%s,file.driver=file,file.filename=%s", d.Format, d.node(), value(d.Path))
+	noFlush := ""
+	if d.NoFlush {
+		noFlush = "cache.no-flush=on,"
+	}
+	return fmt.Sprintf("driver=%s,node-name=%s,%sfile.driver=file,file.filename=%s", d.Format, d.node(), noFlush, value(d.Path))
 }
 
 func (d Disk) node() string              { return "node-" + d.ID }

@@ -82,6 +82,7 @@ type Disk struct {
 	Bus       Bus    // default Virtio
 	ReadOnly  bool
 	Snapshot  bool // what the guest writes is thrown away; several guests may share the file
+	NoFlush   bool // the guest's flushes do nothing: for a disk that need not outlive a crash of the host
 	BootIndex int  // the firmware's order, from 1; 0: not asked for
 	Absent    bool // not there until it is plugged
 	Hotplug   bool // may be unplugged: virtio and nvme then get a PCIe port each; usb and scsi always may

@@ -71,6 +71,14 @@ func (f *Fake) mount(m mounts.Mount) error {
 	if m.Flags&mounts.ReadOnly != 0 {
 		options = "ro"
 	}
+	for _, o := range []struct {
+		flag mounts.Flags
+		word string
+	}{{mounts.NoDev, "nodev"}, {mounts.NoSUID, "nosuid"}, {mounts.NoExec, "noexec"}} {
+		if m.Flags&o.flag != 0 {
+			options += "," + o.word
+		}
+	}
 	f.enter(mounts.MountPoint{Path: path.Clean(m.Target), Root: "/", Type: m.Type, Source: m.Source,
 		Options: options, SuperOptions: m.Data})
 	return nil
