@@ -60,6 +60,10 @@ type fat struct {
 	rootCluster uint32 // FAT32
 	root        int64  // FAT12 and 16: offset of the root directory
 	rootSize    int64
+	tables      int64 // copies of the FAT, one behind the other
+	tableSize   int64
+	oneTable    bool  // only one of them counts
+	info        int64 // FAT32: offset of the summary; 0: none
 }
 
 type entry struct {
@@ -90,8 +94,13 @@ func openFAT(r io.ReaderAt) (fat, error) {
 		v.bits, v.rootCluster = 32, uint32(u32(44))
 		if active := u16(40); active&0x80 != 0 {
 			v.table += (active & 0xf) * perTable * sector
+			v.oneTable = true
+		}
+		if summary := u16(48); summary > 0 && summary < reserved {
+			v.info = summary * sector
 		}
 	}
+	v.tables, v.tableSize = tables, perTable*sector
 	v.root = (reserved + tables*perTable) * sector
 	v.rootSize = rootEntries * 32
 	rootSectors := (v.rootSize + sector - 1) / sector

@@ -38,9 +38,12 @@ func clustered(t testing.TB, bits, size, cluster string, files ...string) string
 	run(t, "mkfs.fat", "-C", "-F", bits, "-s", cluster, img, size)
 	var folders []string
 	for i := 0; i < len(files); i += 2 {
-		if d := filepath.Dir(files[i]); d != "." && !slices.Contains(folders, d) {
-			folders = append(folders, d)
-			run(t, "mmd", "-i", img, "::/"+d)
+		for at := range strings.SplitAfter(files[i], "/") {
+			d := strings.TrimSuffix(strings.Join(strings.SplitAfter(files[i], "/")[:at], ""), "/")
+			if d != "" && !slices.Contains(folders, d) {
+				folders = append(folders, d)
+				run(t, "mmd", "-i", img, "::/"+d)
+			}
 		}
 		source := filepath.Join(dir, "file")
 		if err := os.WriteFile(source, []byte(files[i+1]), 0o600); err != nil {

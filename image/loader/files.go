@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"bytes"
 	"fmt"
 	"strconv"
 
@@ -21,7 +20,7 @@ type Disk struct {
 }
 
 // spareRoom is what a later loader may be larger than this one: the twin is
-// preallocated.
+// preallocated, and the loader too, since they change places.
 const spareRoom = 256 << 10
 
 // Files lists what goes on the first and on the second EFI system partition,
@@ -61,9 +60,9 @@ func (d Disk) loaderAnd(blocks ...string) ([]disk.File, error) {
 	if len(d.Loader) == 0 {
 		return nil, fmt.Errorf("files of the EFI system partition: there is no loader")
 	}
-	spare := make([]byte, (len(d.Loader)+spareRoom+4095)/4096*4096)
-	copy(spare, d.Loader)
-	files := []disk.File{{Path: layout.Loader, Data: d.Loader}, {Path: layout.LoaderSpare, Data: spare}}
+	twin := make([]byte, (len(d.Loader)+spareRoom+4095)/4096*4096)
+	copy(twin, d.Loader)
+	files := []disk.File{{Path: layout.Loader, Data: twin}, {Path: layout.LoaderSpare, Data: twin}}
 	for i, path := range blocks {
 		data, err := d.block(path)
 		if err != nil {
@@ -87,10 +86,7 @@ func (d Disk) block(path string) ([]byte, error) {
 	return d.State.Render()
 }
 
-// padding is the i-th padding file. It holds text, so that nobody takes it for
-// something lost.
+// padding is the i-th padding file.
 func padding(i int) disk.File {
-	line := []byte("padding between the boot loader's state files: leave it where it is\n")
-	data := bytes.Repeat(line, layout.PaddingAroundState/len(line)+1)[:layout.PaddingAroundState]
-	return disk.File{Path: layout.StateDir + "/PAD" + strconv.Itoa(i) + ".TXT", Data: data}
+	return disk.File{Path: layout.StateDir + "/PAD" + strconv.Itoa(i) + ".TXT", Data: bootstate.Padding(layout.PaddingAroundState)}
 }
