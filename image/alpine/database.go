@@ -38,7 +38,7 @@ func (i *installation) database(o Options) error {
 	}
 	repositories := ""
 	for _, r := range o.Repositories {
-		if strings.Contains(r.Address, "://") { // a folder of the build machine is no use to a node
+		if isWeb(r.Address) { // a folder of the build machine is no use to a node
 			repositories += strings.TrimSpace(strings.Repeat("@"+r.Tag+" ", min(len(r.Tag), 1))+r.Address) + "\n"
 		}
 		for name, key := range r.Keys {

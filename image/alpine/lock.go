@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -18,7 +19,12 @@ import (
 // A Lock holds the packages of a userland as they were once, so that the next
 // build has the same ones. The SHA-256 is of the whole file: the index has
 // only a SHA-1.
-type Lock struct{ Packages []Locked }
+type Lock struct {
+	Packages []Locked
+	// Apart are packages of a kernel and of firmware, which go into no
+	// userland and whose dependencies nobody follows.
+	Apart []Locked
+}
 
 // Locked is one package of a lock.
 type Locked struct {
@@ -32,18 +38,28 @@ func (l Locked) String() string { return l.Name + "-" + l.Version }
 
 const lockHeader = "# psyopsOS packages of Alpine, 1: name version architecture checksum SHA-256 repository\n"
 
-// NewLock is the lock of these files.
-func NewLock(files []File) (Lock, error) {
-	var l Lock
+// apartWord begins the line of a package that is apart.
+const apartWord = "apart "
+
+// NewLock is the lock of these files, some of which may be apart.
+func NewLock(files, apart []File) (l Lock, err error) {
+	if l.Packages, err = lockAll(files); err != nil {
+		return Lock{}, err
+	}
+	l.Apart, err = lockAll(apart)
+	return l, err
+}
+
+func lockAll(files []File) (all []Locked, err error) {
 	for _, f := range files {
 		sum, err := hashFile(f.name)
 		if err != nil {
-			return Lock{}, err
+			return nil, err
 		}
-		l.Packages = append(l.Packages, Locked{f.Name, f.Version, f.Arch, f.Checksum, sum, f.Repository})
+		all = append(all, Locked{f.Name, f.Version, f.Arch, f.Checksum, sum, f.Repository})
 	}
-	slices.SortFunc(l.Packages, func(a, b Locked) int { return strings.Compare(a.Name, b.Name) })
-	return l, nil
+	slices.SortFunc(all, func(a, b Locked) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
 }
 
 func hashFile(name string) (string, error) {
@@ -60,9 +76,16 @@ func hashFile(name string) (string, error) {
 func (l Lock) Render() []byte {
 	b := bytes.NewBufferString(lockHeader)
 	for _, p := range l.Packages {
-		fmt.Fprintln(b, p.Name, p.Version, p.Arch, p.Checksum, p.SHA256, p.Repository)
+		p.render(b, "")
+	}
+	for _, p := range l.Apart {
+		p.render(b, apartWord)
 	}
 	return b.Bytes()
+}
+
+func (l Locked) render(b *bytes.Buffer, before string) {
+	fmt.Fprintln(b, before+l.Name, l.Version, l.Arch, l.Checksum, l.SHA256, l.Repository)
 }
 
 // ParseLock reads a lock's file.
@@ -71,18 +94,22 @@ func ParseLock(text []byte) (l Lock, err error) {
 	if !ok {
 		return l, errors.New("lock: the first line is another one")
 	}
-	number, last := 1, ""
+	number := 1
 	for line := range strings.Lines(rest) {
 		number++
+		line, apart := strings.CutPrefix(line, apartWord)
+		list := &l.Packages
+		if apart {
+			list = &l.Apart
+		}
 		p, err := parseLocked(strings.Split(strings.TrimSuffix(line, "\n"), " "))
-		if err == nil && p.Name <= last {
+		if n := len(*list); err == nil && n > 0 && p.Name <= (*list)[n-1].Name {
 			err = fmt.Errorf("%s is twice there or not in order", p.Name)
 		}
 		if err != nil {
 			return Lock{}, fmt.Errorf("lock, line %d: %w", number, err)
 		}
-		last = p.Name
-		l.Packages = append(l.Packages, p)
+		*list = append(*list, p)
 	}
 	return l, nil
 }
@@ -99,26 +126,6 @@ func parseLocked(words []string) (p Locked, err error) {
 		return p, fmt.Errorf("%.80q is no SHA-256", p.SHA256)
 	}
 	return p, Package{Name: p.Name, Version: p.Version, Arch: p.Arch}.check()
-}
-
-// Pick finds the lock's packages among those available, and refuses others of
-// the same name and version.
-func (l Lock) Pick(world []Dependency, available []Package) ([]Package, error) {
-	var picked []Package
-	var errs []error
-	for _, want := range l.Packages {
-		p, err := want.find(available)
-		errs = append(errs, err)
-		picked = append(picked, p)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, step.WithHint(fmt.Errorf("lock: %w", err), "`tk outdated` shows what changed; `tk lock` takes it over")
-	}
-	if err := Check(world, picked); err != nil {
-		return nil, step.WithHint(fmt.Errorf("lock: these packages are not what the world file asks for: %w", err), "`tk lock` makes a new one")
-	}
-	// The order is that of the dependencies, as without a lock.
-	return Resolve(pinned(world, picked), picked)
 }
 
 // pinned asks for each package in its version. Dependencies of world are
@@ -156,27 +163,13 @@ func (l Locked) find(available []Package) (Package, error) {
 	return Package{}, fmt.Errorf("%s is in no repository%s", l, has)
 }
 
-// Verify finds files that are not what was locked.
-func (l Lock) Verify(files []File) error {
-	now, err := NewLock(files)
-	if err != nil {
-		return err
-	}
-	sums := map[string]string{}
-	for _, p := range l.Packages {
-		sums[p.String()] = p.SHA256
-	}
-	for _, p := range now.Packages {
-		if sums[p.String()] != p.SHA256 {
-			return fmt.Errorf("lock: %s has the SHA-256 %s, and %q was locked", p, p.SHA256, sums[p.String()])
-		}
-	}
-	return nil
-}
-
 // A Change is a package whose version is another one now; one of the versions
 // is empty where the package came or went.
-type Change struct{ Name, Was, Is string }
+type Change struct {
+	Name string `json:"name"`
+	Was  string `json:"was,omitempty"`
+	Is   string `json:"is,omitempty"`
+}
 
 // Older reports whether the package went back in time: a repository that
 // offers old packages is either repaired in a hurry or played back by
@@ -196,12 +189,16 @@ func (c Change) String() string {
 }
 
 // Outdated tells the lock from what would be locked now, by name.
-func (l Lock) Outdated(now []Package) []Change {
+func (l Lock) Outdated(packages, apart []Package) []Change {
+	return append(changed(l.Packages, packages), changed(l.Apart, apart)...)
+}
+
+func changed(was []Locked, is []Package) []Change {
 	changes := map[string]Change{}
-	for _, p := range l.Packages {
+	for _, p := range was {
 		changes[p.Name] = Change{p.Name, p.Version, ""}
 	}
-	for _, p := range now {
+	for _, p := range is {
 		changes[p.Name] = Change{p.Name, changes[p.Name].Was, p.Version}
 	}
 	var all []Change
@@ -213,17 +210,34 @@ func (l Lock) Outdated(now []Package) []Change {
 	return all
 }
 
-// Newest is the newest version of one package, without what it depends on: a
-// kernel's package wants tools that an image has no use for.
-func Newest(want Dependency, available []Package) (Package, error) {
-	var best Package
+// Newest are the newest versions of the packages that a pattern names
+// (linux-lts, linux-firmware-*), without what they depend on: a kernel's
+// package wants tools that an image has no use for.
+func Newest(pattern string, available []Package) ([]Package, error) {
+	best := map[string]Package{}
 	for _, p := range available {
-		if p.Name == want.Name && p.Tag == want.Tag && want.allows(p.Version, p.Checksum) && (best.Name == "" || Compare(p.Version, best.Version) > 0) {
-			best = p
+		matches, err := path.Match(pattern, p.Name)
+		if err != nil {
+			return nil, fmt.Errorf("package %q: %w", pattern, err)
+		}
+		if other, have := best[p.Name]; matches && p.Tag == "" && (!have || Compare(p.Version, other.Version) > 0) {
+			best[p.Name] = p
 		}
 	}
-	if best.Name == "" {
-		return best, step.WithHint(fmt.Errorf("no repository has %s", want), "add the repository that has it")
+	if len(best) == 0 {
+		return nil, step.WithHint(fmt.Errorf("no repository has %s", pattern), "add the repository that has it")
 	}
-	return best, nil
+	var all []Package
+	for _, name := range slices.Sorted(maps.Keys(best)) {
+		all = append(all, best[name])
+	}
+	return all, nil
+}
+
+// ApartLike are the lock's packages apart that a pattern names.
+func (l Lock) ApartLike(pattern string) []Locked {
+	return slices.DeleteFunc(slices.Clone(l.Apart), func(p Locked) bool {
+		matches, err := path.Match(pattern, p.Name)
+		return err != nil || !matches
+	})
 }

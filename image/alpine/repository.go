@@ -26,6 +26,7 @@ type Repository struct {
 // A Client reads repositories of one architecture.
 type Client struct {
 	Cache   string // folder
+	Base    string // where repositories begin that are relative folders
 	Arch    string // as apk calls it: x86_64, aarch64
 	Offline bool   // nothing but the cache is read
 	Do      func(*http.Request) (*http.Response, error)
@@ -120,9 +121,19 @@ func (c Client) readIndex(name string, r Repository) ([]Package, error) {
 	return packages, nil
 }
 
+// place is an address that means the same everywhere.
+func (c Client) place(address string) string {
+	if isWeb(address) || filepath.IsAbs(address) {
+		return address
+	}
+	return filepath.Join(c.Base, filepath.FromSlash(address))
+}
+
+func isWeb(address string) bool { return strings.Contains(address, "://") }
+
 // folder is where the cache has a repository's files.
 func (c Client) folder(address string) string {
-	sum := sha256.Sum256([]byte(address))
+	sum := sha256.Sum256([]byte(c.place(address)))
 	return filepath.Join(c.Cache, fmt.Sprintf("%x", sum[:8]), c.Arch)
 }
 
@@ -146,11 +157,11 @@ func (c Client) Fetch(ctx context.Context, report *step.Reporter, packages []Pac
 		}
 	}
 	if len(missing) > 0 && c.Offline {
-		names := make([]string, len(missing))
+		absent := make([]Package, len(missing))
 		for i, at := range missing {
-			names[i] = packages[at].String()
+			absent[i] = packages[at]
 		}
-		return nil, step.WithHint(fmt.Errorf("%d packages are not in the cache: %s", len(names), strings.Join(names, " ")), "build once without --offline")
+		return nil, notCached(absent)
 	}
 	for _, i := range missing {
 		report.Progress(done, size)
@@ -168,6 +179,15 @@ func (c Client) Fetch(ctx context.Context, report *step.Reporter, packages []Pac
 		done += p.Size
 	}
 	return files, nil
+}
+
+// notCached is the error of an offline build that lacks packages.
+func notCached[P fmt.Stringer](packages []P) error {
+	names := make([]string, len(packages))
+	for i, p := range packages {
+		names[i] = p.String()
+	}
+	return step.WithHint(fmt.Errorf("%d packages are not in the cache: %s", len(names), strings.Join(names, " ")), "build once without --offline")
 }
 
 // get brings a file of a repository into the cache. It has another name there
@@ -215,9 +235,8 @@ type unreachable struct{ error }
 func (u unreachable) Unwrap() error { return u.error }
 
 func (c Client) open(ctx context.Context, address, name string) (io.ReadCloser, error) {
-	if !strings.Contains(address, "://") {
-		f, err := os.Open(filepath.Join(address, filepath.FromSlash(name)))
-		return f, err
+	if !isWeb(address) {
+		return os.Open(filepath.Join(c.place(address), filepath.FromSlash(name)))
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/"+name, nil)
 	if err != nil {
