@@ -44,8 +44,8 @@ func ReadKernel(ctx context.Context, t *tree.Tree) (Kernel, error) {
 		names []string
 	}{
 		{&k.Image, []string{"boot/vmlinuz-" + k.Version, path.Join(dir, k.Version, "vmlinuz"), layout.Kernel, "boot/vmlinuz-" + flavour}},
-		{&k.SystemMap, []string{"boot/System.map-" + k.Version, path.Join(dir, k.Version, "System.map"), layout.SystemMap}},
-		{&k.Config, []string{"boot/config-" + k.Version, path.Join(dir, k.Version, "config"), layout.KernelConfig}},
+		{&k.SystemMap, []string{"boot/System.map-" + k.Version, path.Join(dir, k.Version, "System.map"), layout.SystemMap, "boot/System.map-" + flavour}},
+		{&k.Config, []string{"boot/config-" + k.Version, path.Join(dir, k.Version, "config"), layout.KernelConfig, "boot/config-" + flavour}},
 	} {
 		if *part.node = firstFile(t, part.names); *part.node == nil {
 			return Kernel{}, fmt.Errorf("kernel %s: none of %s is there", k.Version, strings.Join(part.names, ", "))

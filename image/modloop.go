@@ -23,8 +23,8 @@ type ModloopOptions struct {
 	Filter   ModuleFilter
 	Firmware *tree.Tree // for modules/firmware; nil for none
 	Time     time.Time  // of all files
-	Level    int        // of zstd; 0: zstdLevel
-	Out      string
+	Compression
+	Out string
 }
 
 // Modloop writes the squashfs with all modules and the firmware, laid out as
@@ -34,7 +34,7 @@ func Modloop(ctx context.Context, k Kernel, o ModloopOptions) error {
 	if err != nil {
 		return fmt.Errorf("modloop: %w", err)
 	}
-	return writeSquashfs(ctx, t, o.Time, o.Level, o.Out)
+	return writeSquashfs(ctx, t, o.Time, o.Compression, o.Out)
 }
 
 func (o ModloopOptions) tree(ctx context.Context, k Kernel) (*tree.Tree, error) {

@@ -24,31 +24,15 @@ import (
 type SquashfsOptions struct {
 	Userland  *tree.Tree
 	Overlays  []*tree.Tree      // on top of it, the last one wins
+	Services  []Service         // of OpenRC, beside those that the trees enable
 	IsoJSON   []byte            // layout.IsoJSON
 	PublicKey []byte            // layout.PublicKey; nil for none
 	Keys      map[string][]byte // file name (NAME.pub) → minisign public key, for layout.KeysDir
 	Upgrade   string            // the binary that becomes layout.UpgradeBin; empty for none
 	Time      time.Time         // of all files
-	Level     int               // of zstd; 0: zstdLevel
-	Out       string
+	Compression
+	Out string
 }
-
-// How squashfs files are compressed where nobody asks for something else.
-// Measured on the testos userland (59 MB) and the modules of Debian's generic
-// kernel (391 MB), in seconds of one processor:
-//
-//	block    level   userland           modules
-//	128 KiB    9     22.8 MB    1 s      93.2 MB    9 s
-//	128 KiB   15     21.3 MB   10 s      87.9 MB   46 s
-//	256 KiB    9     22.3 MB    1 s      88.2 MB    8 s
-//	  1 MiB    9                         82.8 MB    7 s
-//
-// A block is uncompressed whole for any byte of it, so 1 MiB would make
-// starting a small program, or loading a small module, slow.
-const (
-	zstdLevel = 9
-	blockSize = 256 << 10
-)
 
 // Squashfs writes the root file system. The same input gives the same bytes.
 func Squashfs(ctx context.Context, o SquashfsOptions) error {
@@ -56,7 +40,7 @@ func Squashfs(ctx context.Context, o SquashfsOptions) error {
 	if err != nil {
 		return fmt.Errorf("squashfs: %w", err)
 	}
-	return writeSquashfs(ctx, t, o.Time, o.Level, o.Out)
+	return writeSquashfs(ctx, t, o.Time, o.Compression, o.Out)
 }
 
 func (o SquashfsOptions) tree() (*tree.Tree, error) {
@@ -65,6 +49,9 @@ func (o SquashfsOptions) tree() (*tree.Tree, error) {
 		if err := t.Merge(part, tree.Over); err != nil {
 			return nil, err
 		}
+	}
+	if err := addServices(t, o.Services); err != nil {
+		return nil, err
 	}
 	if err := o.addRelease(t); err != nil {
 		return nil, err
@@ -136,7 +123,7 @@ func addMountPoints(t *tree.Tree) error {
 // writeSquashfs has mksquashfs make the file out of t. Owners, modes and
 // device nodes are told to it, so it needs neither root nor a folder on disk,
 // and no umask, clock, user or order of a folder gets into the image.
-func writeSquashfs(ctx context.Context, t *tree.Tree, mtime time.Time, level int, out string) (err error) {
+func writeSquashfs(ctx context.Context, t *tree.Tree, mtime time.Time, c Compression, out string) (err error) {
 	temp, told := hidden(out, ".new"), hidden(out, ".told")
 	defer func() { err = errors.Join(err, removeIfThere(temp), removeIfThere(told)) }()
 	if err := removeIfThere(temp); err != nil {
@@ -153,13 +140,9 @@ func writeSquashfs(ctx context.Context, t *tree.Tree, mtime time.Time, level int
 	if f, ok := cmd.Stdin.(*os.File); ok {
 		defer func() { err = errors.Join(err, f.Close()) }()
 	}
-	if level == 0 {
-		level = zstdLevel
-	}
 	seconds := strconv.FormatInt(mtime.Unix(), 10)
-	cmd.Args = append(cmd.Args, "-noappend", "-no-progress", "-quiet",
-		"-comp", "zstd", "-Xcompression-level", strconv.Itoa(level), "-b", strconv.Itoa(blockSize),
-		"-all-time", seconds, "-mkfs-time", seconds)
+	cmd.Args = append(cmd.Args, "-noappend", "-no-progress", "-quiet", "-all-time", seconds, "-mkfs-time", seconds)
+	cmd.Args = append(cmd.Args, c.args()...)
 	// It refuses -mkfs-time where the environment has a time too.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SOURCE_DATE_EPOCH=") })
 	if said, err := cmd.CombinedOutput(); err != nil {

@@ -40,7 +40,7 @@ func capable(t *testing.T) *tree.Tree {
 
 func TestExtendedAttributesAreKept(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "squashfs")
-	if err := writeSquashfs(t.Context(), capable(t), time.Unix(1700000000, 0), 0, out); err != nil {
+	if err := writeSquashfs(t.Context(), capable(t), time.Unix(1700000000, 0), Compression{}, out); err != nil {
 		t.Fatal(err)
 	}
 	list := listSquashfs(t, out)
@@ -78,7 +78,7 @@ const makesItEnv = "PSYOPSOS_TEST_SQUASHFS"
 // and as nobody, whose own number would otherwise be the root folder's owner.
 func TestExtendedAttributesAreKeptWhoeverMakesIt(t *testing.T) {
 	make := func(out string) {
-		if err := writeSquashfs(t.Context(), capable(t), time.Unix(1700000000, 0), 0, out); err != nil {
+		if err := writeSquashfs(t.Context(), capable(t), time.Unix(1700000000, 0), Compression{}, out); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -131,7 +131,7 @@ func TestWhatATarForMksquashfsCannotHoldIsRefused(t *testing.T) {
 			if err := x.Put(".", c.root); err != nil {
 				t.Fatal(err)
 			}
-			err := writeSquashfs(t.Context(), x, time.Unix(0, 0), 0, filepath.Join(t.TempDir(), "squashfs"))
+			err := writeSquashfs(t.Context(), x, time.Unix(0, 0), Compression{}, filepath.Join(t.TempDir(), "squashfs"))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want one with %q", err, c.want)
 			}

@@ -160,7 +160,7 @@ func TestOddNamesAndAllKindsOfNodes(t *testing.T) {
 		}
 	}
 	out := filepath.Join(t.TempDir(), "squashfs")
-	if err := writeSquashfs(t.Context(), x, time.Unix(0, 0), 0, out); err != nil {
+	if err := writeSquashfs(t.Context(), x, time.Unix(0, 0), Compression{}, out); err != nil {
 		t.Fatal(err)
 	}
 	list := listSquashfs(t, out)

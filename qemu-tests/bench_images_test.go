@@ -84,7 +84,7 @@ func benchRoot(ctx context.Context, program, out string) error {
 			return err
 		}
 	}
-	return image.Squashfs(ctx, image.SquashfsOptions{Userland: userland, Time: time.Unix(0, 0), Level: 1, Out: out})
+	return image.Squashfs(ctx, image.SquashfsOptions{Userland: userland, Time: time.Unix(0, 0), Compression: image.Compression{Level: 1}, Out: out})
 }
 
 // benchDisk is a disk as tk makes it, but for the loader, which has no part in

@@ -82,6 +82,9 @@ func mkimage(ctx context.Context, e env, args []string) error {
 	}
 	start := time.Now()
 	runner := &step.Runner{Sink: buildSink(e.stderr, *asJSON, *verbose), Now: func() time.Duration { return time.Since(start) }}
+	if err := p.lockPackages(ctx, runner); err != nil {
+		return err
+	}
 	if _, err := graph.Build(ctx, runner, targets...); err != nil {
 		return err
 	}

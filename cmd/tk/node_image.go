@@ -64,6 +64,9 @@ Runs in a checkout of psyopsOS; what has not changed is not built again.
 	}
 	start := time.Now()
 	runner := &step.Runner{Sink: buildSink(e.stderr, false, false), Now: func() time.Duration { return time.Since(start) }}
+	if err := p.lockPackages(ctx, runner); err != nil {
+		return err
+	}
 	if _, err := graph.Build(ctx, runner, p.named(ostarStage), efisysStage); err != nil {
 		return err
 	}

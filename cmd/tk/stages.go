@@ -47,6 +47,13 @@ type project struct {
 	source   source
 	userland userland
 	kernel   kernelSource
+	firmware []firmwareSource
+	alpine   *alpineSite // nil where nothing is of Alpine
+
+	overlays    []string // folders
+	services    []image.Service
+	compression image.Compression
+
 	secrets  string // a node's folder; empty for the demo node
 	sizes    map[layout.Label]int64
 	append   string // words for the kernel, in the menu's settings
@@ -142,8 +149,11 @@ func (p project) commands() stage.Stage {
 }
 
 func (p project) kernelAndModules() stage.Stage {
-	return stage.Stage{Name: p.named(kernelStage), Recipe: "2",
-		Inputs: append(p.kernel.inputs(), stage.Tool("depmod"), stage.Tool("mksquashfs")),
+	inputs := append(p.kernel.inputs(), stage.Tool("depmod"), stage.Tool("mksquashfs"), stage.Value("compression", fmt.Sprint(p.compression)))
+	for _, source := range p.firmware {
+		inputs = append(inputs, source.inputs()...)
+	}
+	return stage.Stage{Name: p.named(kernelStage), Recipe: "3", Inputs: inputs,
 		Run: func(ctx context.Context, w *stage.Work) error {
 			return withSpool(func(spool *os.File) error { return p.makeKernel(ctx, w, spool) })
 		}}
@@ -162,10 +172,14 @@ func (p project) makeKernel(ctx context.Context, w *stage.Work, spool *os.File) 
 	if err := k.Write(w.Dir); err != nil {
 		return err
 	}
-	if err := (image.Parts{Name: k.Version, Packages: packages}).Write(filepath.Join(w.Dir, image.PartsFile)); err != nil {
+	firmware, more, err := p.addFirmware(ctx, w, k, spool)
+	if err != nil {
 		return err
 	}
-	return image.Modloop(ctx, k, image.ModloopOptions{Time: time.Unix(0, 0), Out: filepath.Join(w.Dir, layout.Modloop)})
+	if err := (image.Parts{Name: k.Version, Packages: append(packages, more...)}).Write(filepath.Join(w.Dir, image.PartsFile)); err != nil {
+		return err
+	}
+	return image.Modloop(ctx, k, image.ModloopOptions{Firmware: firmware, Time: time.Unix(0, 0), Compression: p.compression, Out: filepath.Join(w.Dir, layout.Modloop)})
 }
 
 // withSpool gives do a file for contents that are too large for memory.
@@ -183,9 +197,13 @@ func (p project) keys() map[string][]byte {
 }
 
 func (p project) squashfs() stage.Stage {
-	return stage.Stage{Name: p.named(squashStage), Recipe: "2",
-		Inputs: append(p.userland.inputs(), stage.Tool("mksquashfs"), stage.From(initStage), stage.File(p.key.file),
-			stage.Value("version", p.source.version()), stage.Folder(p.path("image/base/overlay"))),
+	inputs := append(p.userland.inputs(), stage.Tool("mksquashfs"), stage.From(initStage), stage.File(p.key.file),
+		stage.Value("version", p.source.version()), stage.Folder(p.path("image/base/overlay")),
+		stage.Value("compression", fmt.Sprint(p.compression)), stage.Value("services", fmt.Sprint(p.services)))
+	for _, dir := range p.overlays {
+		inputs = append(inputs, stage.Folder(dir))
+	}
+	return stage.Stage{Name: p.named(squashStage), Recipe: "3", Inputs: inputs,
 		Run: func(ctx context.Context, w *stage.Work) error {
 			return withSpool(func(spool *os.File) error { return p.makeSquashfs(ctx, w, spool) })
 		}}
@@ -200,6 +218,14 @@ func (p project) makeSquashfs(ctx context.Context, w *stage.Work, spool *os.File
 	if err != nil {
 		return err
 	}
+	overlays := []*tree.Tree{ours}
+	for _, dir := range p.overlays {
+		over, err := image.Overlay(os.DirFS(dir), u.Tree)
+		if err != nil {
+			return fmt.Errorf("overlay %s: %w", dir, err)
+		}
+		overlays = append(overlays, over)
+	}
 	iso, err := p.source.isoJSON()
 	if err != nil {
 		return err
@@ -210,7 +236,7 @@ func (p project) makeSquashfs(ctx context.Context, w *stage.Work, spool *os.File
 	if err := (image.Parts{Name: u.Name, Packages: u.Packages}).Write(filepath.Join(w.Dir, image.PartsFile)); err != nil {
 		return err
 	}
-	return image.Squashfs(ctx, image.SquashfsOptions{Userland: u.Tree, Overlays: []*tree.Tree{ours}, IsoJSON: iso,
+	return image.Squashfs(ctx, image.SquashfsOptions{Userland: u.Tree, Overlays: overlays, Services: p.services, Compression: p.compression, IsoJSON: iso,
 		PublicKey: p.key.public.Text(), Keys: p.keys(), Upgrade: w.Path(initStage, "init"),
 		Time: p.source.Time, Out: filepath.Join(w.Dir, layout.Squashfs)})
 }

@@ -26,7 +26,7 @@ type userland interface {
 const defaultUserland = "testos"
 
 // userlandHelp is the text of --userland.
-const userlandHelp = "the root file system: `U` is testos"
+const userlandHelp = "the root file system: `U` is testos (made of Debian packages) or alpine (of the packages in --world)"
 
 // newUserland takes KIND or KIND:ARGUMENT.
 func (p *project) newUserland(s imageSettings) (userland, error) {
@@ -37,8 +37,10 @@ func (p *project) newUserland(s imageSettings) (userland, error) {
 			return nil, usagef("--userland %s: testos has no argument", s.Userland)
 		}
 		return testosUserland{p}, nil
+	case alpineKind:
+		return alpineUserland{p.alpine}, nil
 	}
-	return nil, oneOf("userland", kind, defaultUserland)
+	return nil, oneOf("userland", kind, defaultUserland, alpineKind)
 }
 
 // buildUserland makes the userland, and tells what it could not do.

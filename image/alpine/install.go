@@ -1,6 +1,7 @@
 package alpine
 
 import (
+	_ "embed"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -12,6 +13,17 @@ import (
 	"psyopsOS/image/tree"
 	"psyopsOS/step"
 )
+
+// Recipe tells apart what different versions of this package make of the same
+// packages.
+const Recipe = "1"
+
+//go:embed world
+var defaultWorld []byte
+
+// DefaultWorld is the world file of somebody who has none: what a node of
+// psyopsOS needs, by names that Alpine has had since 3.17.
+func DefaultWorld() []byte { return slices.Clone(defaultWorld) }
 
 // Options say what a userland is beside its packages.
 type Options struct {

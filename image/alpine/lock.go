@@ -88,6 +88,23 @@ func (l Locked) render(b *bytes.Buffer, before string) {
 	fmt.Fprintln(b, before+l.Name, l.Version, l.Arch, l.Checksum, l.SHA256, l.Repository)
 }
 
+// With is the lock with more packages; of one name the new one is taken.
+func (l Lock) With(more Lock) Lock {
+	return Lock{joined(l.Packages, more.Packages), joined(l.Apart, more.Apart)}
+}
+
+func joined(old, more []Locked) []Locked {
+	byName := map[string]Locked{}
+	for _, p := range slices.Concat(old, more) {
+		byName[p.Name] = p
+	}
+	var all []Locked
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		all = append(all, byName[name])
+	}
+	return all
+}
+
 // ParseLock reads a lock's file.
 func ParseLock(text []byte) (l Lock, err error) {
 	rest, ok := strings.CutPrefix(string(text), lockHeader)
