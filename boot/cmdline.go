@@ -49,6 +49,8 @@ type Cmdline struct {
 	// Patience is how long the emergency shell waits for a key.
 	Patience time.Duration
 	Events   string // a device; empty for none
+	// Deadline is how long after the kernel's start a trial must be committed.
+	Deadline time.Duration
 
 	// Parameters are the words of the form module.parameter=value, joined for
 	// the kernel, by module name with underscores.
@@ -78,7 +80,7 @@ func (c Cmdline) Console() string {
 func ParseCmdline(line string) (Cmdline, error) {
 	c := Cmdline{Line: line, Init: layout.DefaultInit, Wait: 30 * time.Second,
 		Boot: bootstate.Manual, ToRAM: ToRAMAuto, Verify: VerifyRequire, Shell: ShellOnError, OnFail: OnFailAuto,
-		Patience: 10 * time.Minute}
+		Patience: 10 * time.Minute, Deadline: 10 * time.Minute}
 	words, forInit := splitCmdline(line)
 	known := knownWords()
 	last := map[string]word{}

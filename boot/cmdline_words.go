@@ -91,6 +91,7 @@ func knownWords() knownTable {
 			return choice[OnFail]{&c.OnFail, []OnFail{OnFailAuto, OnFailReboot, OnFailShell, OnFailPowerOff}}
 		}},
 		{Word{"psyopsos.patience", "600, seconds", "how long the emergency shell waits for a key"}, func(c *Cmdline) setting { return seconds{&c.Patience, 1, day} }},
+		{Word{"psyopsos.deadline", "600, seconds", "how long after the kernel's start a trial must be committed, or the machine restarts"}, func(c *Cmdline) setting { return seconds{&c.Deadline, 10 * time.Second, day} }},
 		{Word{"psyopsos.events", "none, a device", "where events go as lines of JSON"}, func(c *Cmdline) setting { return device{&c.Events} }},
 	}
 }

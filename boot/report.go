@@ -51,6 +51,20 @@ func (r Report) Write(root string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o600)
 }
 
+// ReadReport reads what Write has written below root.
+func ReadReport(root string) (Report, error) {
+	path := filepath.Join(root, layout.BootJSON)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Report{}, err
+	}
+	var r Report
+	if err := json.Unmarshal(data, &r); err != nil {
+		return Report{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
 // Summary renders the report for a person at a prompt.
 func (r Report) Summary() string {
 	var b strings.Builder

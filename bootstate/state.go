@@ -94,7 +94,14 @@ type Tries struct {
 	Left int // boots of the trial that are left, 0 to 3
 	For  int // the state's Seq that they are for
 	Run  int // boots of the good side since it was last healthy, 0 to 3
+	// Confirm is who may commit the trial: "" the health checks, ConfirmRemote
+	// only a commit from outside. GRUB keeps it and never reads it. It lies
+	// here because it is lost only together with the trial itself.
+	Confirm string
 }
+
+// ConfirmRemote is the Confirm of a trial that nobody on the node commits.
+const ConfirmRemote = "remote"
 
 // MaxTries is how often a trial is booted, and how often an unhealthy good
 // side before the loader falls back.
@@ -106,7 +113,7 @@ func ParseTries(data []byte) Tries {
 	if err != nil {
 		return Tries{}
 	}
-	return Tries{Left: count(b.Get("left")), For: number(b.Get("for")), Run: count(b.Get("run"))}
+	return Tries{Left: count(b.Get("left")), For: number(b.Get("for")), Run: count(b.Get("run")), Confirm: b.Get("confirm")}
 }
 
 // Render is the counts as the 512 bytes of their file.
@@ -114,7 +121,11 @@ func (t Tries) Render() ([]byte, error) {
 	if t.Left < 0 || t.Left > MaxTries || t.Run < 0 || t.Run > MaxTries || t.For < 0 || t.For > MaxSeq {
 		return nil, fmt.Errorf("render tries: %+v is out of range", t)
 	}
-	return Block{{"left", strconv.Itoa(t.Left)}, {"for", strconv.Itoa(t.For)}, {"run", strconv.Itoa(t.Run)}}.Render()
+	b := Block{{"left", strconv.Itoa(t.Left)}, {"for", strconv.Itoa(t.For)}, {"run", strconv.Itoa(t.Run)}}
+	if t.Confirm != "" {
+		b = append(b, Var{"confirm", t.Confirm})
+	}
+	return b.Render()
 }
 
 // Initial is the state of a fresh disk, both of whose sides hold version.

@@ -87,7 +87,7 @@ func TestWhatIsRenderedIsReadAgain(t *testing.T) {
 			t.Errorf("%+v: rendered as %q", bad, data)
 		}
 	}
-	tries := Tries{2, 41, 3}
+	tries := Tries{2, 41, 3, ConfirmRemote}
 	if again := ParseTries(must2(t)(tries.Render())); again != tries {
 		t.Errorf("tries: got %+v, want %+v", again, tries)
 	}

@@ -14,12 +14,14 @@ import (
 	"psyopsOS/bootstate"
 	"psyopsOS/mounts"
 	"psyopsOS/step"
+	"psyopsOS/trial"
 )
 
 // onFailure does what boot.AnswerTo decides. It comes back only to repeat the
 // failed step, because somebody left the shell or nobody can do better.
 func (b *booting) onFailure(ctx context.Context, failure *step.Error) (again bool) {
 	b.warn("write boot.json", b.writeReport())
+	b.tellTrial(trial.Progress{Stage: trial.Failing, Detail: failure.Step})
 	answer := b.answer(failure)
 	fmt.Fprintf(consoles{}, "psyopsOS: %s.\n", answer.Why)
 	if answer.Shell {

@@ -27,7 +27,7 @@ func doors() map[string][]string {
 		"aead.dev/minisign":               {"psyopsOS/release"},
 		"golang.org/x/crypto":             {"psyopsOS/release", "psyopsOS/secret"},
 		"golang.org/x/sys": {"psyopsOS/init", "psyopsOS/boot", "psyopsOS/boot/shell", "psyopsOS/bootstate", "psyopsOS/mounts",
-			"psyopsOS/netif", "psyopsOS/upgrade"},
+			"psyopsOS/netif", "psyopsOS/trial", "psyopsOS/upgrade"},
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"psyopsOS/mounts"
+	"psyopsOS/trial"
 	"psyopsOS/upgrade"
 )
 
@@ -28,6 +29,8 @@ func main() {
 	switch {
 	case os.Getpid() == 1:
 		pid1()
+	case name == trial.Name:
+		os.Exit(deadline())
 	case name == "init":
 		fmt.Fprintf(os.Stderr, "init: this is process %d, not PID 1 of an initramfs: nothing done\n"+
 			"hint: it is started by the kernel; the updater is the same program by the name neuralupgrade\n", os.Getpid())

@@ -51,8 +51,9 @@ func (b *booting) run() error {
 	var unbootable error
 	b.c, unbootable = boot.ParseCmdline(strings.TrimSpace(string(line)))
 	b.story.others = step.Tee(step.Lines(openKmsg(), "psyopsOS: ", step.Normal),
-		eventsTo(b.c.Events), step.Lines(&heldConsoles{}, "psyopsOS ", verbosity(b.c)), faultySink(b.c.Line))
+		eventsTo(b.c.Events), step.Lines(&heldConsoles{}, "psyopsOS ", verbosity(b.c)), faultySink(b.c.Line), b.trialSink())
 	runner := &step.Runner{Sink: b.story.tell, Now: sinceBoot, OnFailure: b.onFailure}
+	b.startDeadline()
 	ctx := context.Background()
 	if err := runner.Run(ctx, step.Step{Name: "look at this machine", Do: func(context.Context, *step.Reporter) (err error) {
 		if b.machine, err = b.realMachine(storage); unbootable != nil {

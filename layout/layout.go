@@ -85,6 +85,10 @@ const (
 	ModloopDir  = "/.modloop"      // where the modloop is mounted
 	RunDir      = "/run/psyopsOS"  // hand-over data: kept by OpenRC
 	BootJSON    = RunDir + "/boot.json"
+
+	UpgradeLock   = RunDir + "/neuralupgrade.lock" // held by whoever changes a side or the boot loader's state
+	TrialProgress = RunDir + "/trial"              // how a boot on trial goes
+	DeadlinePID   = RunDir + "/deadline.pid"       // spared by the shutdown's killprocs, as every *.pid there
 )
 
 // Files of a side.

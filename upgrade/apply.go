@@ -93,7 +93,24 @@ func (c *call) tellApplied(p Plan) {
 
 // commit, rollback and setDefault change the boot loader's state alone.
 func commit(ctx context.Context, c *call) (int, error) {
-	return c.changeState(ctx, 0, func(s State) (Change, error) { return NewCommit(s, c.env.Now()) })
+	if report, _, err := readReport(c.env.Root); err == nil && report.Side == "" {
+		return exitDone, c.say("nothing to commit: root= was booted, and no side")
+	}
+	return c.commitBy(ctx, NewCommit)
+}
+
+// commitBy changes the state as decide says, and tells the deadline of a trial.
+func (c *call) commitBy(ctx context.Context, decide func(State, time.Time) (Change, error)) (int, error) {
+	var change Change
+	status, err := c.changeState(ctx, 0, func(s State) (_ Change, err error) {
+		change, err = decide(s, c.env.Now())
+		return change, err
+	})
+	if err == nil && !c.dryRun && change.Stage != "" {
+		report, _, _ := readReport(c.env.Root)
+		c.tellTrial(report, change.Stage, "")
+	}
+	return status, err
 }
 
 func rollback(ctx context.Context, c *call) (int, error) {

@@ -8,6 +8,7 @@ import (
 	"psyopsOS/bootstate"
 	"psyopsOS/layout"
 	"psyopsOS/step"
+	"psyopsOS/trial"
 )
 
 // A Change is what a command does to the boot loader's state, and what it
@@ -17,12 +18,13 @@ type Change struct {
 	Writes     []StateWrite
 	LoaderDisk string
 	LoaderWas  bootstate.Copies
+	Stage      trial.Stage // what the trial that runs has come to, where this says so
 }
 
 // change is a Change to the next state.
 func (s State) change(next bootstate.State, tries bootstate.Tries, says string, a ...any) (Change, error) {
 	writes, err := s.Loader.stateWrites(next, tries)
-	return Change{fmt.Sprintf(says, a...), writes, s.Firmware.Device.DiskUUID, s.Loader.Copies}, err
+	return Change{Says: fmt.Sprintf(says, a...), Writes: writes, LoaderDisk: s.Firmware.Device.DiskUUID, LoaderWas: s.Loader.Copies}, err
 }
 
 // refuseLoader refuses where the state cannot be changed at all.
@@ -49,6 +51,22 @@ func (s State) proven(label layout.Label) bool {
 		side.Info.Version == s.Loader.State.Version(label)
 }
 
+// NewHealthyCommit decides what a healthy boot does to the state by itself: it
+// commits what the boot loader chose, unless that is a trial to be confirmed
+// from outside.
+func NewHealthyCommit(s State, now time.Time) (Change, error) {
+	l := s.Loader
+	switch s.Why {
+	case bootstate.Manual, bootstate.Fallback, bootstate.LastResort:
+		return Change{Says: fmt.Sprintf("healthy; nothing is committed: %s runs as %s", s.Booted, s.Why)}, nil
+	}
+	if s.Why.IsTrial() && l.Picked != 0 && l.State.Try == s.Booted && !l.healthConfirms() {
+		return Change{Stage: trial.Unconfirmed, Says: fmt.Sprintf("healthy; %s, release %s, is kept once `neuralupgrade commit` is run from outside",
+			s.Booted, s.BootedVersion)}, nil
+	}
+	return NewCommit(s, now)
+}
+
 // NewCommit decides what `commit` does: a trial that runs is kept, one that
 // has failed is cleared, and the count of unhealthy boots begins anew.
 func NewCommit(s State, now time.Time) (Change, error) {
@@ -64,9 +82,11 @@ func NewCommit(s State, now time.Time) (Change, error) {
 			return Change{}, step.WithHint(fmt.Errorf("%s runs release %s, but the disk has %q there", s.Booted, s.BootedVersion, booted.Info.Version),
 				"is this the disk that was booted?")
 		}
-		healthy.Left = 0
-		return s.change(committed(l.State, s.Booted, s.BootedVersion, s.proven(s.Booted.Other()), now), healthy,
+		healthy.Left, healthy.Confirm = 0, ""
+		change, err := s.change(committed(l.State, s.Booted, s.BootedVersion, s.proven(s.Booted.Other()), now), healthy,
 			"committed: %s, release %s, is the default", s.Booted, s.BootedVersion)
+		change.Stage = trial.Committed
+		return change, err
 	case l.State.Try == s.Booted:
 		return Change{}, step.WithHint(fmt.Errorf("%s is on trial, but was not booted as one (%s)", s.Booted, s.Why), "restart, so that the boot loader tries it")
 	case l.onTrial():
@@ -81,7 +101,9 @@ func NewCommit(s State, now time.Time) (Change, error) {
 		next.Seq++
 		return s.change(next, healthy, "finished an earlier change of the boot loader's state; %s is the default", s.Booted)
 	}
-	return s.change(l.State, healthy, "nothing to commit: %s is the default", s.Booted)
+	change, err := s.change(l.State, healthy, "nothing to commit: %s is the default", s.Booted)
+	change.Stage = trial.Committed // of a trial that was told of it no more
+	return change, err
 }
 
 // NewDefault decides what `set-default` does. Another side is never made the

@@ -14,11 +14,11 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"psyopsOS/boot"
 	"psyopsOS/bootstate"
 	"psyopsOS/layout"
 	"psyopsOS/step"
+	"psyopsOS/trial"
 )
 
 // checkLimit is how long one program of layout.HealthDir may take. A hanging
@@ -67,7 +67,8 @@ func health(ctx context.Context, c *call) (int, error) {
 		return exitError, err
 	}
 	c.patience = healthPatience
-	verdict := judge(ctx, filepath.Join(c.env.Root, layout.HealthDir), checkLimit, c.env.Now)
+	verdict := judge(ctx, filepath.Join(c.env.Root, layout.HealthDir), checkLimit, c.env.Now,
+		func(check string) { c.tellTrial(report, trial.Judging, check) })
 	if err := verdict.write(c.env.Root); err != nil {
 		return exitError, err
 	}
@@ -75,20 +76,73 @@ func health(ctx context.Context, c *call) (int, error) {
 		return exitDone, c.say("root= of the command line: there is no side to commit")
 	}
 	if verdict.Healthy {
-		return commit(ctx, c)
+		return c.commitHealthy(ctx, report)
 	}
 	err = step.WithHint(fmt.Errorf("this boot is not healthy: %s", verdict.problems()),
 		"the checks are the programs in %s", layout.HealthDir)
 	if !bootstate.Why(report.Why).IsTrial() {
 		return exitError, err
 	}
+	c.tellTrial(report, trial.Unhealthy, verdict.problems())
 	version, _ := report.Facts["release"].(string)
 	failure := bootstate.Fail{Side: report.Side, Version: version, Stage: "health", Reason: verdict.problems()}
 	return exitError, errors.Join(err, c.recordFailure(ctx, failure), c.env.Restart())
 }
 
+// tellTrial tells the deadline of a trial how it goes (package trial). That it
+// cannot be told does not matter: the deadline also reads the state.
+func (c *call) tellTrial(report boot.Report, stage trial.Stage, detail string) {
+	if report.Side != "" && bootstate.Why(report.Why).IsTrial() {
+		_ = trial.Tell(c.env.Root, trial.Progress{Stage: stage, Detail: detail})
+	}
+}
+
+// returning is how often a disk that was pulled out is looked for, and how
+// often a commit is tried anew once it is there: its partitions come one by one.
+const (
+	returning   = 2 * time.Second
+	afterReturn = 15
+)
+
+// commitHealthy commits a healthy boot. Where the medium was pulled out the
+// machine stays up, which is what a trial is for, and the commit waits until
+// the same disk is back.
+func (c *call) commitHealthy(ctx context.Context, report boot.Report) (int, error) {
+	c.tellTrial(report, trial.Committing, "")
+	for tries, waited := 0, false; ; {
+		status, err := c.commitBy(ctx, NewHealthyCommit)
+		switch gone := c.mediumGone(report); {
+		case err == nil:
+			return status, nil
+		case gone && !waited:
+			waited = true
+			c.tellTrial(report, trial.Unwritten, "")
+			if err := c.say("healthy; the disk that was booted was pulled out: the commit waits until it is back"); err != nil {
+				return exitError, err
+			}
+		case !gone && (!waited || tries == afterReturn):
+			c.tellTrial(report, trial.Committing, err.Error())
+			return status, err
+		case !gone:
+			tries++
+		}
+		select {
+		case <-ctx.Done():
+			return exitError, context.Cause(ctx)
+		case <-time.After(returning):
+		}
+	}
+}
+
+// mediumGone reports whether the disk that was booted is not there.
+func (c *call) mediumGone(report boot.Report) bool {
+	i := inspector{e: c.env}
+	return report.Disk != "" && i.look(report) == nil && i.disk == ""
+}
+
 // judge runs the programs of dir, by name. No folder is no check.
-func judge(ctx context.Context, dir string, limit time.Duration, now func() time.Time) Verdict {
+// tell hears the name of each before it runs.
+func judge(ctx context.Context, dir string, limit time.Duration, now func() time.Time, tell func(check string)) Verdict {
 	v := Verdict{Healthy: true, Time: now().UTC(), Checks: []CheckResult{}}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -100,6 +154,7 @@ func judge(ctx context.Context, dir string, limit time.Duration, now func() time
 		if err == nil && (!info.Mode().IsRegular() || info.Mode()&0o111 == 0) || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
+		tell(e.Name())
 		result := check1(ctx, filepath.Join(dir, e.Name()), limit)
 		v.Checks = append(v.Checks, result)
 		v.Healthy = v.Healthy && result.Problem == ""
@@ -185,11 +240,4 @@ func (c *call) recordFailure(ctx context.Context, failure bootstate.Fail) error 
 		return c.write(ctx, Change{Writes: []StateWrite{{state.Loader.First, layout.Fail, content, true}},
 			LoaderDisk: state.Firmware.Device.DiskUUID, LoaderWas: state.Loader.Copies})
 	})
-}
-
-// restart ends a failed trial at once: a service that hangs must not keep the
-// old release from coming back. Nothing but the medium needs to be written.
-func restart() error {
-	unix.Sync()
-	return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 }

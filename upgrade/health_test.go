@@ -107,7 +107,7 @@ func TestACheckThatHangsIsAFailedOneWithAllThatItStarted(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	v := judge(t.Context(), dir, 100*time.Millisecond, time.Now)
+	v := judge(t.Context(), dir, 100*time.Millisecond, time.Now, func(string) {})
 	if v.Healthy || len(v.Checks) != 1 || !strings.Contains(v.problems(), "no answer after 100ms") {
 		t.Errorf("got %+v", v)
 	}

@@ -16,3 +16,9 @@ func programPaths(menu []byte) (paths []string) {
 	}
 	return paths
 }
+
+// healthConfirms reports whether the health checks may commit the trial that
+// runs. Where its counts are lost nobody knows, and a person has to.
+func (l Loader) healthConfirms() bool {
+	return l.Tries.For == l.State.Seq && l.Tries.Confirm == ""
+}

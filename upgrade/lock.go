@@ -16,7 +16,7 @@ import (
 // lockFile is held by whoever changes a side or the boot loader's state, and
 // names its process. The kernel lets go of it when the process ends, however
 // it does.
-const lockFile = layout.RunDir + "/neuralupgrade.lock"
+const lockFile = layout.UpgradeLock
 
 const lockPause = 100 * time.Millisecond
 

@@ -26,6 +26,7 @@ import (
 	"psyopsOS/release"
 	"psyopsOS/repo"
 	"psyopsOS/step"
+	"psyopsOS/trial"
 )
 
 // An Env is what the program may use of the world.
@@ -53,7 +54,8 @@ func (e Env) withDefaults() Env {
 		e.OpenState = func(path string) (boot.StateDevice, error) { return bootstate.OpenDirect(path, true) }
 	}
 	if e.Restart == nil {
-		e.Restart = restart
+		// A service that hangs must not keep the old release from coming back.
+		e.Restart = func() error { return trial.RestartNow(e.Storage) }
 	}
 	if e.Getenv == nil {
 		e.Getenv = os.Getenv
