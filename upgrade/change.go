@@ -151,10 +151,13 @@ func (s State) giveUp(now time.Time) (Change, error) {
 	return s.change(rejected(l.State, bad, now), l.Tries, "the trial of %s is given up; %s stays the default", l.State.Try, l.State.Good)
 }
 
+// tryOther puts the side on trial that is not the good one. After a fallback
+// that is the side which runs: it is how a machine whose good side has come to
+// crash gets back to where a release can be applied.
 func (s State) tryOther(label layout.Label, force bool, now time.Time) (Change, error) {
 	side := s.Side(label)
 	switch l := s.Loader; {
-	case s.Booted != l.State.Good:
+	case s.Booted != l.State.Good && s.Why != bootstate.Fallback:
 		return Change{}, step.WithHint(fmt.Errorf("%s is booted, but %s is the committed side", s.Booted, l.State.Good), "restart into %s", l.State.Good)
 	case side.Incomplete != "":
 		return Change{}, fmt.Errorf("%s holds no whole release: %s", label, side.Incomplete)

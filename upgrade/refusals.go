@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"psyopsOS/bootstate"
 	"psyopsOS/layout"
 	"psyopsOS/release"
 	"psyopsOS/step"
@@ -85,8 +86,11 @@ func refuseUncommitted(s State, _ Request) error {
 	if s.Loader.State.Good == s.Booted {
 		return nil
 	}
-	return step.WithHint(fmt.Errorf("%s is booted, but %s is the committed side: it may be the only good one", s.Booted, s.Loader.State.Good),
-		"restart into %s", s.Loader.State.Good)
+	hint := fmt.Sprintf("restart into %s", s.Loader.State.Good)
+	if s.Why == bootstate.Fallback {
+		hint = fmt.Sprintf("`neuralupgrade rollback` and a restart make %s the default, and %s free for another release", s.Booted, s.Loader.State.Good)
+	}
+	return step.WithHint(fmt.Errorf("%s is booted, but %s is the committed side: it may be the only good one", s.Booted, s.Loader.State.Good), "%s", hint)
 }
 
 func refuseUnhealthy(s State, _ Request) error {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"psyopsOS/boot"
+	"psyopsOS/bootstate"
 	"psyopsOS/layout"
 	"psyopsOS/step"
 )
@@ -27,20 +28,20 @@ func status(_ context.Context, c *call) (int, error) {
 	}
 	loader := loaderNow(c.env, c.Settings, report)
 	if c.JSON {
-		err := c.printStatus(raw, loader)
+		err := c.printStatus(raw, loader, report.Side)
 		return exitOf(err), err
 	}
-	fmt.Fprint(c.env.Stdout, report.Summary(), loader.status())
+	fmt.Fprint(c.env.Stdout, report.Summary(), loader.status(report.Side))
 	return exitDone, nil
 }
 
 // printStatus prints boot.json with what the loader's state says beside it.
-func (c *call) printStatus(raw []byte, l Loader) error {
+func (c *call) printStatus(raw []byte, l Loader, booted layout.Label) error {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &all); err != nil {
 		return err
 	}
-	text, err := json.Marshal(l.statusTree())
+	text, err := json.Marshal(l.statusTree(booted))
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func loaderNow(e Env, s Settings, report boot.Report) Loader {
 }
 
 // statusTree is what a script wants to know.
-func (l Loader) statusTree() (t tree) {
+func (l Loader) statusTree(booted layout.Label) (t tree) {
 	if l.Picked == 0 {
 		t.add("error", fmt.Sprint(l.Missing))
 		return t
@@ -75,12 +76,12 @@ func (l Loader) statusTree() (t tree) {
 	t.add("proven", l.provenSides())
 	t.add("floor", l.State.Floor)
 	t.add("bad", l.State.Bad)
-	t.add("last_failure", l.failure())
+	t.add("last_failure", l.failure(booted))
 	return t
 }
 
 // status are the same facts as lines that line up with boot's.
-func (l Loader) status() string {
+func (l Loader) status(booted layout.Label) string {
 	var b strings.Builder
 	line := func(key, value string) {
 		if value != "" {
@@ -97,7 +98,7 @@ func (l Loader) status() string {
 	}
 	line("proven", strings.Join(l.provenSides(), " "))
 	line("floor", l.State.Floor)
-	line("failed", l.failure())
+	line("failed", l.failure(booted))
 	return b.String()
 }
 
@@ -112,10 +113,15 @@ func (l Loader) provenSides() []string {
 }
 
 // failure is the last one that anybody wrote down, or that nobody could.
-func (l Loader) failure() string {
-	switch {
+func (l Loader) failure(booted layout.Label) string {
+	reported := fmt.Sprintf("%s, release %s: %s: %s", l.Fail.Side, l.Fail.Version, l.Fail.Stage, l.Fail.Reason)
+	switch good := l.State.Good; {
+	case l.Tries.Run == bootstate.MaxTries && booted != good && l.Fail.Side == good && l.Fail.Seq == l.State.Seq:
+		return reported
+	case l.Tries.Run == bootstate.MaxTries && booted != good:
+		return fmt.Sprintf("%s, release %s: no report: panic, hang or power cut, %d boots", good, l.State.Version(good), l.Tries.Run)
 	case l.Fail.Version != "" && (l.State.Bad == "" || l.State.Bad == l.Fail.Version):
-		return fmt.Sprintf("%s, release %s: %s: %s", l.Fail.Side, l.Fail.Version, l.Fail.Stage, l.Fail.Reason)
+		return reported
 	case l.State.Bad != "":
 		return fmt.Sprintf("release %s: no report: panic, hang or power cut", l.State.Bad)
 	}
