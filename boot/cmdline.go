@@ -140,7 +140,7 @@ func (c *Cmdline) unknown(w word) {
 		names = append(names, k.Name)
 	}
 	c.problem(fmt.Errorf("unknown word %s on the kernel command line: nothing is done for it", w),
-		"the nearest known word is %s", nearest(w.key, names))
+		"the nearest known word is %s", step.Nearest(w.key, names))
 }
 
 func (c *Cmdline) parameter(module string, w word) {

@@ -9,6 +9,7 @@ import (
 
 	"psyopsOS/bootstate"
 	"psyopsOS/netif"
+	"psyopsOS/step"
 )
 
 // A setting is one field of a Cmdline, as a word sets it.
@@ -82,7 +83,7 @@ func (c choice[T]) set(w word) error {
 	for _, v := range c.values {
 		names = append(names, string(v))
 	}
-	want := fmt.Sprintf("one of %s (%s is nearest)", strings.Join(names, ", "), nearest(value, names))
+	want := fmt.Sprintf("one of %s (%s is nearest)", strings.Join(names, ", "), step.Nearest(value, names))
 	return unusable(w, want, *c.at)
 }
 

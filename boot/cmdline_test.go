@@ -182,18 +182,6 @@ func TestEveryWordHasANameAndAMeaningOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	names := []string{"auto", "yes", "no"}
-	for typed, want := range map[string]string{"aut": "auto", "YES": "yes", "n": "no", "": "no", "yess": "yes"} {
-		if got := nearest(typed, names); got != want {
-			t.Errorf("%q: got %s, want %s", typed, got, want)
-		}
-	}
-	if d := editDistance("kitten", "sitting"); d != 3 {
-		t.Errorf("kitten to sitting: got %d changes, want 3", d)
-	}
-}
-
 func FuzzParseCmdline(f *testing.F) {
 	f.Add(`BOOT_IMAGE=/kernel ro psyopsos=psyopsOS-A psyopsos.boot=trial2 console=tty0 console=ttyS0,115200 -- "a b" c=d`)
 	f.Add(`init_args="x y" "rootflags=a b" ip=10.0.2.20::10.0.2.2::x:eth0:none psyopsos.wait=1.5 modules=a,b usb-storage.quirks=1 psyopsos.torm s`)

@@ -96,7 +96,7 @@ func (d *Drivers) Load(ctx context.Context, names ...string) DriverReport {
 
 func (d *Drivers) unknown(name string) error {
 	err := fmt.Errorf("no module or alias %s in %s", name, d.dir)
-	if near := nearest(moduleName(name), slices.Sorted(maps.Keys(d.tree.Modules))); near != "" {
+	if near := step.Nearest(moduleName(name), slices.Sorted(maps.Keys(d.tree.Modules))); near != "" {
 		return step.WithHint(err, "the nearest name is %s", near)
 	}
 	return err

@@ -1,10 +1,11 @@
-package boot
+package step
 
 import "strings"
 
-// nearest is the name that takes the fewest changes of a letter to get to
-// from what was typed; the first of equals.
-func nearest(typed string, names []string) string {
+// Nearest is the name that takes the fewest changes of a letter to get to
+// from what was typed; the first of equals; empty where there are no names. It
+// is for hints.
+func Nearest(typed string, names []string) string {
 	best, distance := "", -1
 	for _, name := range names {
 		if d := editDistance(strings.ToLower(typed), strings.ToLower(name)); distance < 0 || d < distance {
