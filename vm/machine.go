@@ -106,6 +106,16 @@ func FailurePatterns() []string {
 	}
 }
 
+// ParseAccel reads the name of an accelerator; auto is kvm where Prove proves
+// it, else tcg.
+func ParseAccel(text string) (string, error) {
+	switch text {
+	case "tcg", "kvm", "auto":
+		return text, nil
+	}
+	return "", step.WithHint(fmt.Errorf("%q is no accelerator", text), "it is tcg, kvm, or auto")
+}
+
 // AccelFromEnv is the accelerator that QEMU_ACCEL asks for. KVM is a choice
 // and never a default: a host's /dev/kvm may be there and still hang the guest.
 func AccelFromEnv(getenv func(string) string) (string, error) {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -13,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"psyopsOS/cmd/tk/settings"
 	"psyopsOS/image"
 	"psyopsOS/image/alpine"
 	"psyopsOS/image/stage"
@@ -29,13 +29,25 @@ type alpineSettings struct {
 	Offline      bool
 }
 
-func (s *alpineSettings) addFlags(flags *flag.FlagSet) {
-	addStrings(flags, &s.Repositories, "repository", "a repository of Alpine packages, more than once: `LINE` is [@TAG ]ADDRESS[ keys=FOLDER], the address http://…, https://… or a folder")
-	flags.StringVar(&s.Keys, "repository-keys", "", "the `folder` of the repositories' public keys, NAME.rsa.pub each")
-	flags.StringVar(&s.World, "world", "", "the `file` that lists the packages of the userland, with or without versions")
-	flags.StringVar(&s.Lock, "lock", "", "the lock `file`, made where it is missing; default: WORLD.lock")
-	flags.StringVar(&s.Cache, "package-cache", "", "the `folder` of downloaded Alpine packages")
-	flags.BoolVar(&s.Offline, "offline", false, "build of the lock and the package cache alone")
+func (s *alpineSettings) addFlags(flags wordsAndFlags) {
+	flags.list(&s.Repositories, "alpine.repository")
+	flags.text(&s.Keys, "alpine.keys")
+	flags.text(&s.World, "alpine.world")
+	flags.text(&s.Lock, "alpine.lock")
+	flags.text(&s.Cache, "alpine.cache")
+	flags.yes(&s.Offline, "alpine.offline")
+}
+
+func alpineSettingsTable() []settings.Setting {
+	return []settings.Setting{
+		{Key: "alpine.repository", List: true, Flag: "repository", Sample: "https://packages.example/alpine/v3.22/main",
+			Meaning: "a repository of Alpine packages, more than once: `LINE` is [@TAG ]ADDRESS[ keys=FOLDER], the address http://…, https://… or a folder"},
+		{Key: "alpine.keys", Kind: settings.Path, Flag: "repository-keys", Sample: "keys/apk", Meaning: "the `folder` of the repositories' public keys, NAME.rsa.pub each"},
+		{Key: "alpine.world", Kind: settings.Path, Flag: "world", Sample: "world", Meaning: "the `file` that lists the packages of the userland, with or without versions"},
+		{Key: "alpine.lock", Kind: settings.Path, Flag: "lock", Sample: "world.lock", Meaning: "the lock `file`, made where it is missing; without it: WORLD.lock"},
+		{Key: "alpine.cache", Kind: settings.Path, Flag: "package-cache", Sample: "cache", Meaning: "the `folder` of downloaded Alpine packages; without it one of the user's"},
+		{Key: "alpine.offline", Kind: settings.Switch, Default: one("false"), Flag: "offline", Meaning: "build of the lock and the package cache alone"},
+	}
 }
 
 // alpineKind begins what is made of Alpine's packages.

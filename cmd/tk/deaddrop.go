@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"psyopsOS/deaddrop"
 	"psyopsOS/step"
@@ -31,33 +30,32 @@ do; nodes read it through its website endpoint, which answers redirects.`
 // deaddropFlags are what the sub-commands have in common.
 type deaddropFlags struct {
 	wordsAndFlags
-	dir             string
-	settings        deaddrop.Settings
-	dryRun          bool
-	asJSON, verbose bool
+	dir      string
+	settings deaddrop.Settings
+	dryRun   bool
+	tell     *telling
 }
 
-func newDeaddropFlags(c command, about string) *deaddropFlags {
+func newDeaddropFlags(e env, c command, about string) *deaddropFlags {
 	c.name = "deaddrop " + c.name
-	f := &deaddropFlags{wordsAndFlags: newFlags(c, about)}
-	f.StringVar(&f.dir, "dir", "artifacts/deaddrop", "the local `folder`")
+	f := &deaddropFlags{wordsAndFlags: newFlags(e, c, about)}
+	f.text(&f.dir, "deaddrop.dir")
 	return f
 }
 
 // addBucket adds what says which bucket.
 func (f *deaddropFlags) addBucket() {
-	f.StringVar(&f.settings.Bucket, "bucket", "", "the bucket, `s3://NAME[/PREFIX]`; else PSYOPSOS_DEADDROP")
-	f.StringVar(&f.settings.Endpoint, "endpoint", "", "the server's `address`; else AWS_ENDPOINT_URL_S3 or the profile's")
-	f.StringVar(&f.settings.Region, "region", "", "the `region`; else AWS_REGION or the profile's")
-	f.StringVar(&f.settings.Profile, "profile", "", "the `profile` in AWS's files; else AWS_PROFILE")
-	f.IntVar(&f.settings.Parallel, "parallel", 8, "`requests` at once")
+	f.text(&f.settings.Bucket, "deaddrop.bucket")
+	f.text(&f.settings.Endpoint, "deaddrop.endpoint")
+	f.text(&f.settings.Region, "deaddrop.region")
+	f.text(&f.settings.Profile, "deaddrop.profile")
+	f.number(&f.settings.Parallel, "deaddrop.parallel")
 }
 
 // addRun adds how something is done.
 func (f *deaddropFlags) addRun() {
 	f.BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and do nothing")
-	f.BoolVar(&f.asJSON, "json", false, "tell events as lines of JSON")
-	f.BoolVar(&f.verbose, "verbose", false, "tell every event")
+	f.tell = f.telling()
 }
 
 func (f *deaddropFlags) openBucket() (*deaddrop.Bucket, error) {
@@ -68,15 +66,9 @@ func (f *deaddropFlags) openBucket() (*deaddrop.Bucket, error) {
 	return deaddrop.OpenBucket(settings)
 }
 
-// runner tells on stderr what is done.
-func (f *deaddropFlags) runner(e env) *step.Runner {
-	start := time.Now()
-	return &step.Runner{Sink: buildSink(e.stderr, f.asJSON, f.verbose), Now: func() time.Duration { return time.Since(start) }}
-}
-
 // carryOut shows a plan and does it.
 func (f *deaddropFlags) carryOut(ctx context.Context, e env, r *step.Runner, plan deaddrop.Plan, steps []step.Step) error {
-	if f.dryRun || f.verbose {
+	if f.dryRun || f.tell.verbose {
 		fmt.Fprint(e.stdout, plan)
 	}
 	if f.dryRun {
@@ -85,7 +77,7 @@ func (f *deaddropFlags) carryOut(ctx context.Context, e env, r *step.Runner, pla
 	if err := r.Run(ctx, steps...); err != nil {
 		return err
 	}
-	if !f.verbose {
+	if !f.tell.verbose && !f.tell.quiet {
 		fmt.Fprintf(e.stdout, "%d brought, %d removed, %d were the same\n", len(plan.Bring), len(plan.Remove), plan.Same)
 	}
 	return nil
@@ -132,7 +124,7 @@ not verified here: nodes do that, and `+"`tk signify verify`"+`.
 // mirroring gives c what makes one side like the other.
 func (c command) mirroring(pushing, replace bool, about string) command {
 	c.run = func(ctx context.Context, e env, args []string) error {
-		f := newDeaddropFlags(c, about)
+		f := newDeaddropFlags(e, c, about)
 		f.addBucket()
 		f.addRun()
 		request := deaddrop.Request{Replace: replace}
@@ -153,7 +145,8 @@ func (f *deaddropFlags) mirror(ctx context.Context, e env, pushing bool, request
 		return err
 	}
 	defer pair.Folder.Close()
-	r := f.runner(e)
+	r, done := f.tell.runner(e)
+	defer done()
 	local, remote, err := f.compare(ctx, r, pair, pushing)
 	if err != nil {
 		return err

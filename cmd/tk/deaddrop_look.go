@@ -19,7 +19,7 @@ func deaddropStatus() command {
 		example: "tk deaddrop status",
 	}
 	c.run = func(ctx context.Context, e env, args []string) error {
-		f := newDeaddropFlags(c, "It reads both sides, and the whole of those files that may be the same.\n"+bucketHelp)
+		f := newDeaddropFlags(e, c, "It reads both sides, and the whole of those files that may be the same.\n"+bucketHelp)
 		f.addBucket()
 		f.addRun()
 		if _, err := f.parse(e, args, 0, 0); err != nil {
@@ -30,7 +30,9 @@ func deaddropStatus() command {
 			return err
 		}
 		defer pair.Folder.Close()
-		local, remote, err := f.compare(ctx, f.runner(e), pair, true)
+		r, done := f.tell.runner(e)
+		defer done()
+		local, remote, err := f.compare(ctx, r, pair, true)
 		if err != nil {
 			return err
 		}
@@ -47,7 +49,7 @@ func deaddropList() command {
 		example: "tk deaddrop ls --remote",
 	}
 	c.run = func(ctx context.Context, e env, args []string) error {
-		f := newDeaddropFlags(c, bucketHelp)
+		f := newDeaddropFlags(e, c, bucketHelp)
 		f.addBucket()
 		remote := f.Bool("remote", false, "list the bucket")
 		if _, err := f.parse(e, args, 0, 0); err != nil {
@@ -91,7 +93,7 @@ func deaddropPrune() command {
 		example: "tk deaddrop prune --keep 5 --dry-run",
 	}
 	c.run = func(ctx context.Context, e env, args []string) error {
-		f := newDeaddropFlags(c, `
+		f := newDeaddropFlags(e, c, `
 Of each kind and platform the newest are kept, and whatever a link (latest)
 names. With --remote, uploads of large files that were broken off more than a
 week ago are given up too: a server keeps, and may charge for, their parts.
@@ -112,6 +114,8 @@ week ago are given up too: a server keeps, and may charge for, their parts.
 }
 
 func (f *deaddropFlags) prune(ctx context.Context, e env, keep int, remote bool) error {
+	r, done := f.tell.runner(e)
+	defer done()
 	if !remote {
 		folder, err := deaddrop.OpenFolder(f.dir)
 		if err != nil {
@@ -126,7 +130,7 @@ func (f *deaddropFlags) prune(ctx context.Context, e env, keep int, remote bool)
 		if err != nil {
 			return err
 		}
-		return f.carryOut(ctx, e, f.runner(e), plan, folder.Prune(plan))
+		return f.carryOut(ctx, e, r, plan, folder.Prune(plan))
 	}
 	bucket, err := f.openBucket()
 	if err != nil {
@@ -141,7 +145,7 @@ func (f *deaddropFlags) prune(ctx context.Context, e env, keep int, remote bool)
 		return err
 	}
 	steps := append(bucket.Prune(plan), bucket.GiveUp(time.Now().Add(-7*24*time.Hour)))
-	return f.carryOut(ctx, e, f.runner(e), plan, steps)
+	return f.carryOut(ctx, e, r, plan, steps)
 }
 
 func deaddropServe() command {
@@ -151,7 +155,7 @@ func deaddropServe() command {
 		example: "tk deaddrop serve --listen 0.0.0.0:8742",
 	}
 	c.run = func(ctx context.Context, e env, args []string) error {
-		f := newDeaddropFlags(c, `
+		f := newDeaddropFlags(e, c, `
 Links are answered with a 301, files with ranges, types and cache headers. A
 node updates from http://ADDRESS/os. Only reading is possible. Ctrl-C ends it.`)
 		listen := f.String("listen", "127.0.0.1:8742", "the `address` to listen on; 0.0.0.0:8742 is every network, port 0 a free one")

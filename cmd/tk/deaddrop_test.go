@@ -74,7 +74,7 @@ func TestANodeFetchesARelaseFromDeaddropServe(t *testing.T) {
 	told, stdout := io.Pipe()
 	ended := make(chan int)
 	go func() {
-		ended <- run(ctx, env{nil, stdout, io.Discard}, []string{"deaddrop", "serve", "--dir", dir, "--listen", "127.0.0.1:0"})
+		ended <- run(ctx, env{stdout: stdout, stderr: io.Discard}, []string{"deaddrop", "serve", "--dir", dir, "--listen", "127.0.0.1:0"})
 	}()
 	line := make([]byte, 1000)
 	n, err := told.Read(line)

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -71,17 +69,15 @@ func checkDepsCommand() command {
 		name: "check-deps", args: "[--install] [--tests]",
 		short:   "look for the programs that tk calls, and install them on Debian",
 		example: "tk check-deps --install",
-		run:     checkDeps,
-	}
+	}.does(checkDeps)
 }
 
-func checkDeps(ctx context.Context, e env, args []string) error {
-	flags := flag.NewFlagSet("check-deps", flag.ContinueOnError)
-	flags.SetOutput(e.stderr)
+func checkDeps(ctx context.Context, e env, c command, args []string) error {
+	flags := newFlags(e, c, "It is silent where nothing is missing. The packages' names are Debian's.")
 	install := flags.Bool("install", false, "install what is missing, as root or through sudo")
 	tests := flags.Bool("tests", false, "also what only the tests need")
-	if err := flags.Parse(args); err != nil {
-		return flagError(err)
+	if _, err := flags.parse(e, args, 0, 0); err != nil {
+		return err
 	}
 	var missing []dependency
 	for _, d := range dependencies() {
@@ -104,14 +100,6 @@ func checkDeps(ctx context.Context, e env, args []string) error {
 		return errMissing(missing, line)
 	}
 	return installPackages(ctx, e.stderr, sudo, missing)
-}
-
-// flagError turns the flag package's error into ours: asking for help is none.
-func flagError(err error) error {
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
-	return usageError{err}
 }
 
 func errMissing(missing []dependency, line string) error {

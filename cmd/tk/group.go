@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
+
+	"psyopsOS/step"
 )
 
 // runGroup runs the sub-command of c that args begin with.
@@ -22,7 +23,7 @@ func runGroup(ctx context.Context, e env, c command, args []string) int {
 			return status(e, sub, sub.run(ctx, e, args[1:]))
 		}
 	}
-	fmt.Fprintf(e.stderr, "tk %s: no command %q\nhint: `tk %s` lists the commands\n", c.name, args[0], c.name)
+	fmt.Fprintf(e.stderr, "tk %s: no command %q\nhint: the nearest is `tk %s %s`; `tk %s` lists all\n", c.name, args[0], c.name, nearestCommand(args[0], c.subs), c.name)
 	return 2
 }
 
@@ -36,62 +37,19 @@ func groupHelp(w io.Writer, c command) {
 	fmt.Fprintf(w, "\n`tk %s COMMAND --help` tells all about one.\n", c.name)
 }
 
-// A wordsAndFlags is what a command line of a sub-command is read with: flags
-// anywhere between the words, and a help text that teaches.
-type wordsAndFlags struct {
-	*flag.FlagSet
-	command command
-	about   string // what a user wants to know before using it
+// does gives c what it does. It is told what it is called.
+func (c command) does(do func(ctx context.Context, e env, c command, args []string) error) command {
+	named := c
+	c.run = func(ctx context.Context, e env, args []string) error { return helped(do(ctx, e, named, args)) }
+	return c
 }
 
-func newFlags(c command, about string) wordsAndFlags {
-	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // help and errors are written here, once
-	return wordsAndFlags{flags, c, strings.TrimSpace(about)}
-}
-
-// parse gives the words that are no flags, of which there must be at least
-// least and at most most (below zero: any number). It writes help where that
-// was asked for: the error is flag.ErrHelp then.
-func (f wordsAndFlags) parse(e env, args []string, least, most int) ([]string, error) {
-	words, err := parseMixed(f.FlagSet, args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		f.help(e.stdout)
-		return nil, err
-	case err != nil:
-		return nil, usageError{err}
-	case len(words) < least:
-		return nil, usagef("too few words: %d, want %s", len(words), f.command.args)
-	case most >= 0 && len(words) > most:
-		return nil, usagef("%q is one word too many", words[most])
+func nearestCommand(typed string, among []command) string {
+	var names []string
+	for _, c := range among {
+		names = append(names, c.name)
 	}
-	return words, nil
-}
-
-func (f wordsAndFlags) help(w io.Writer) {
-	fmt.Fprintf(w, "usage: tk %s %s\n\n%s.\n\n%s\n\n", f.command.name, f.command.args, f.command.short, f.about)
-	f.VisitAll(func(g *flag.Flag) {
-		value, usage := flag.UnquoteUsage(g)
-		if value != "" {
-			value = " " + value
-		}
-		fmt.Fprintf(w, "  --%s%s\n      %s\n", g.Name, value, usage)
-	})
-	fmt.Fprintf(w, "\nexample: %s\n", f.command.example)
-}
-
-// strings adds a flag that may be given more than once.
-func (f wordsAndFlags) strings(name, usage string) *[]string {
-	var values []string
-	f.Func(name, usage, func(s string) error {
-		if s == "" {
-			return errors.New("it is empty")
-		}
-		values = append(values, s)
-		return nil
-	})
-	return &values
+	return step.Nearest(typed, names)
 }
 
 // helped is err, or nil where the user asked for help and had it.

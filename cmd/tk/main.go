@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"psyopsOS/cmd/tk/settings"
 	"psyopsOS/step"
 )
 
@@ -20,24 +21,56 @@ import (
 type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	settings       *settings.Settings
+	page           func(wordsAndFlags) // takes a command's help instead of stdout
 }
 
 // A command is one word of tk.
 type command struct {
 	name    string
+	task    string // what it is for, in the list of commands
 	args    string // after the name, in the usage line
 	short   string // in the list of commands
 	example string
 	run     func(ctx context.Context, e env, args []string) error
 	subs    []command // instead of run: words that follow this one
+	words   []string  // what may follow, beside flags and files; for completion
+
+	withoutSettings bool // it runs even where psyops.toml is wrong
 }
 
+// Tasks are the headings of the list of commands.
+const (
+	taskBuild   = "Build"
+	taskTry     = "Try"
+	taskNodes   = "Nodes and their secrets"
+	taskPublish = "Sign and publish"
+	taskSetUp   = "Set up"
+)
+
+func tasks() []string { return []string{taskSetUp, taskBuild, taskTry, taskNodes, taskPublish} }
+
 func commands() []command {
-	return []command{mkimageCommand(), vmCommand(), nodeCommand(), psynetCommand(), signifyCommand(), deaddropCommand(), checkDepsCommand()}
+	return []command{
+		initCommand().in(taskSetUp), showconfigCommand().in(taskSetUp), checkDepsCommand().in(taskSetUp),
+		completionCommand().in(taskSetUp), manCommand().in(taskSetUp),
+		mkimageCommand().in(taskBuild),
+		vmCommand().in(taskTry),
+		nodeCommand().in(taskNodes), psynetCommand().in(taskNodes),
+		signifyCommand().in(taskPublish), deaddropCommand().in(taskPublish),
+	}
+}
+
+// in says under which heading c is listed.
+func (c command) in(task string) command {
+	c.task = task
+	return c
 }
 
 // A usageError is a mistake on the command line: exit status 2.
 type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
 
 func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
 
@@ -47,7 +80,7 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	// mkfs.fat, mke2fs and depmod are in sbin, which a user's PATH may lack.
 	os.Setenv("PATH", os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
-	os.Exit(run(ctx, env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
+	os.Exit(run(ctx, env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}, os.Args[1:]))
 }
 
 // run runs one command and is its exit status: 0, 1 for an error, 2 for a
@@ -60,17 +93,31 @@ func run(ctx context.Context, e env, args []string) int {
 	if args[0] == "help" {
 		args = append(slices.Clone(args[1:]), "--help")
 	}
-	for _, c := range commands() {
-		switch {
-		case c.name != args[0]:
-		case c.subs != nil:
-			return runGroup(ctx, e, c, args[1:])
-		default:
-			return status(e, c, c.run(ctx, e, args[1:]))
-		}
+	i := slices.IndexFunc(commands(), func(c command) bool { return c.name == args[0] })
+	if i < 0 {
+		fmt.Fprintf(e.stderr, "tk: no command %q\nhint: the nearest is `tk %s`; `tk help` lists all\n", args[0], nearestCommand(args[0], commands()))
+		return 2
 	}
-	fmt.Fprintf(e.stderr, "tk: no command %q\nhint: `tk help` lists the commands\n", args[0])
-	return 2
+	c := commands()[i]
+	e, err := e.withSettings(c, args[1:])
+	switch {
+	case err != nil:
+		return status(e, c, err)
+	case c.subs != nil:
+		return runGroup(ctx, e, c, args[1:])
+	}
+	return status(e, c, c.run(ctx, e, args[1:]))
+}
+
+// withSettings is e with the settings. A mistake in them is no reason to keep
+// back help, or to keep a new psyops.toml from being made.
+func (e env) withSettings(c command, args []string) (env, error) {
+	loaded, err := loadSettings(os.Getenv)
+	if err != nil && (c.withoutSettings || slices.ContainsFunc(args, isHelp)) {
+		loaded, err = settings.Defaults(settingsTable(os.Getenv)), nil
+	}
+	e.settings = loaded
+	return e, err
 }
 
 func status(e env, c command, err error) int {
@@ -79,6 +126,9 @@ func status(e env, c command, err error) int {
 	}
 	if _, isUsage := err.(usageError); isUsage {
 		fmt.Fprintf(e.stderr, "tk %s: %v\nusage: tk %s %s\nexample: %s\n", c.name, err, c.name, c.args, c.example)
+		if hint := step.HintOf(err); hint != "" {
+			fmt.Fprintf(e.stderr, "hint: %s\n", hint)
+		}
 		return 2
 	}
 	fmt.Fprintf(e.stderr, "tk %s: %v\n", c.name, err)
@@ -89,11 +139,16 @@ func status(e env, c command, err error) int {
 }
 
 func help(w io.Writer) {
-	fmt.Fprint(w, "tk builds psyopsOS and runs it.\n\nusage: tk COMMAND [ARGUMENTS]\n\n")
-	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-12s %s\n  %-12s e.g. %s\n", c.name, c.short, "", c.example)
+	fmt.Fprint(w, "tk builds psyopsOS, tries it and brings it to the nodes.\n\nusage: tk COMMAND [ARGUMENTS]\n")
+	for _, task := range tasks() {
+		fmt.Fprintf(w, "\n%s\n", task)
+		for _, c := range commands() {
+			if c.task == task {
+				fmt.Fprintf(w, "  %-12s %s\n  %-12s e.g. %s\n", c.name, c.short, "", c.example)
+			}
+		}
 	}
-	fmt.Fprint(w, "\n`tk COMMAND --help` tells all about one.\n")
+	fmt.Fprint(w, "\n`tk COMMAND --help` tells all about one, `tk showconfig` what is set.\n")
 }
 
 // oneOf checks a flag's value against its choices.

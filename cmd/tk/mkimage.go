@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,45 +14,41 @@ import (
 	"time"
 
 	"psyopsOS/image/debian"
+	"psyopsOS/image/stage"
 	"psyopsOS/layout"
 	"psyopsOS/step"
 )
 
 func mkimageCommand() command {
 	return command{
-		name: "mkimage", args: "[STAGE…] [--list-stages] [--why STAGE] [--userland U] [--kernel K] [--node-secrets NODE|FOLDER] [--out DIR]",
+		name: "mkimage", args: "[STAGE…] [--list-stages] [--why STAGE] [--userland U] [--kernel K] [--node-secrets NODE|FOLDER] [--out DIR] [--json|--verbose|--quiet]",
 		short:   "build a disk image, or the stages named; what has not changed is not built again",
 		example: "tk mkimage diskimg --kernel generic",
-		run:     mkimage,
-	}
+	}.does(mkimage)
 }
 
-func mkimage(ctx context.Context, e env, args []string) error {
-	flags := flag.NewFlagSet("mkimage", flag.ContinueOnError)
-	flags.SetOutput(e.stderr)
-	p := project{sizes: map[layout.Label]int64{}}
+func mkimage(ctx context.Context, e env, c command, args []string) error {
+	flags := newFlags(e, c, `
+Each stage is a folder below DIR/stages. A stage runs when what it is made of
+has changed: files, package versions, settings, programs; --why names the input.
+Stages that do not wait for one another run at the same time, each writes a log
+to DIR/stages/.log, and one that is interrupted leaves nothing behind. Without a
+STAGE it is diskimg; ostar-dd and efisystar-dd put the signed tars into the
+local deaddrop (tk deaddrop push sends them on).
+`+storeHelp)
+	p := newProject()
 	list := flags.Bool("list-stages", false, "list the stages, each after those that it needs")
 	why := flags.String("why", "", "say which input makes this `stage` run")
-	asJSON := flags.Bool("json", false, "tell events as lines of JSON")
-	verbose := flags.Bool("verbose", false, "tell every event")
-	flags.StringVar(&p.out, "out", "artifacts", "the folder for everything that is built")
-	var settings imageSettings
-	settings.addFlags(flags)
-	flags.StringVar(&p.secrets, "node-secrets", "", "a `NODE` of the store (tk node list), or a folder with a node's secrets; without it the demo node's are made")
-	flags.StringVar(&p.append, "append", "", "more words for the kernel, in the boot loader's settings")
+	tell := flags.telling()
+	p.addFlags(flags)
+	flags.text(&p.secrets, "build.node-secrets")
+	flags.text(&p.deaddrop, "deaddrop.dir")
 	store := addStoreFlags(flags)
-	flags.Func("size", "a volume's size as `LABEL=MiB`, e.g. psyopsOS-A=512", p.setSize)
-	targets, err := parseMixed(flags, args)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
+	targets, err := flags.parse(e, args, 0, -1)
 	if err != nil {
-		return usageError{err}
-	}
-	if err := p.take(settings); err != nil {
 		return err
 	}
-	if err := p.prepare(ctx); err != nil {
+	if err := p.prepare(ctx, e); err != nil {
 		return err
 	}
 	if err := p.takeNode(ctx, e, store); err != nil {
@@ -65,14 +60,9 @@ func mkimage(ctx context.Context, e env, args []string) error {
 	}
 	switch {
 	case *list:
-		fmt.Fprintln(e.stdout, strings.Join(graph.Names(), "\n"))
-		return nil
+		return p.listStages(e.stdout, graph, tell.json)
 	case *why != "":
-		reasons, err := graph.Why(ctx, p.named(*why))
-		if err == nil {
-			fmt.Fprintln(e.stdout, reasons)
-		}
-		return err
+		return tellWhy(ctx, e.stdout, graph, p.named(*why), tell.json)
 	}
 	if len(targets) == 0 {
 		targets = []string{diskStage}
@@ -80,8 +70,8 @@ func mkimage(ctx context.Context, e env, args []string) error {
 	for i := range targets {
 		targets[i] = p.named(targets[i])
 	}
-	start := time.Now()
-	runner := &step.Runner{Sink: buildSink(e.stderr, *asJSON, *verbose), Now: func() time.Duration { return time.Since(start) }}
+	runner, done := tell.runner(e)
+	defer done()
 	if err := p.lockPackages(ctx, runner); err != nil {
 		return err
 	}
@@ -91,47 +81,66 @@ func mkimage(ctx context.Context, e env, args []string) error {
 	return p.publish(graph.Path(p.named(diskStage), p.imageName()))
 }
 
-// parseMixed parses flags wherever they stand, and gives the other words.
-func parseMixed(flags *flag.FlagSet, args []string) (words []string, err error) {
-	for {
-		if err := flags.Parse(args); err != nil {
-			return nil, err
-		}
-		if flags.NArg() == 0 {
-			return words, nil
-		}
-		words = append(words, flags.Arg(0))
-		args = flags.Args()[1:]
+func (p project) listStages(w io.Writer, graph *stage.Graph, asJSON bool) error {
+	if asJSON {
+		return writeJSON(w, graph.Names())
 	}
+	_, err := fmt.Fprintln(w, strings.Join(graph.Names(), "\n"))
+	return err
 }
 
-func (p *project) setSize(text string) error {
+func tellWhy(ctx context.Context, w io.Writer, graph *stage.Graph, name string, asJSON bool) error {
+	reasons, err := graph.Why(ctx, name)
+	switch {
+	case err != nil:
+	case asJSON:
+		err = writeJSON(w, reasons)
+	default:
+		_, err = fmt.Fprintln(w, reasons)
+	}
+	return err
+}
+
+// parseSize reads a volume's size, in bytes.
+func parseSize(text string) (layout.Label, int64, error) {
 	label, mib, _ := strings.Cut(text, "=")
 	n, err := strconv.ParseInt(mib, 10, 64)
-	if err != nil || n <= 0 {
-		return fmt.Errorf("want LABEL=MiB, e.g. psyopsOS-A=512")
+	if err != nil || n <= 0 || n > 1<<30 {
+		return "", 0, fmt.Errorf("want LABEL=MiB, e.g. psyopsOS-A=512")
 	}
 	for _, v := range layout.Volumes() {
 		if string(v.Label) == label {
-			p.sizes[v.Label] = n << 20
-			return nil
+			return v.Label, n << 20, nil
 		}
 	}
-	return fmt.Errorf("no volume is labelled %s", label)
+	return "", 0, fmt.Errorf("no volume is labelled %s", label)
 }
 
 // prepare finds or makes what the stages start from.
-func (p *project) prepare(ctx context.Context) (err error) {
-	if p.root, err = findRoot(); err != nil {
+func (p *project) prepare(ctx context.Context, e env) (err error) {
+	if err := p.take(p.image); err != nil {
+		return err
+	}
+	for _, text := range p.sizeWords {
+		label, size, err := parseSize(text)
+		if err != nil {
+			return usageError{err}
+		}
+		p.sizes[label] = size
+	}
+	if p.root, err = findRoot(p.root); err != nil {
 		return err
 	}
 	if p.out, err = filepath.Abs(p.out); err != nil {
 		return err
 	}
-	if p.source, err = readSource(ctx, p.root, p.out, time.Now()); err != nil {
+	if p.deaddrop, err = filepath.Abs(p.deaddrop); err != nil {
 		return err
 	}
-	if p.key, err = developmentKey(filepath.Join(p.out, "keys")); err != nil {
+	if p.source, err = readSource(ctx, p.root, p.out, e.settings, time.Now()); err != nil {
+		return err
+	}
+	if err := p.takeKey(ctx, e); err != nil {
 		return err
 	}
 	cache, err := debian.DefaultCache()
@@ -142,21 +151,35 @@ func (p *project) prepare(ctx context.Context) (err error) {
 	return p.makeDemo(rand.Reader)
 }
 
-// findRoot is the folder of psyopsOS's source, upwards from the working folder.
-func findRoot() (string, error) {
+// findRoot is the folder of psyopsOS's source: the one that is set, or the
+// first upwards from the working folder, or from tk itself, which a checkout
+// has in artifacts/bin.
+func findRoot(set string) (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
-	for at := dir; ; at = filepath.Dir(at) {
-		text, err := os.ReadFile(filepath.Join(at, "go.mod"))
-		if err == nil && strings.HasPrefix(string(text), "module psyopsOS\n") {
-			return at, nil
-		}
-		if at == filepath.Dir(at) {
-			return "", step.WithHint(fmt.Errorf("no source of psyopsOS in %s or above", dir), "run tk in a checkout of psyopsOS")
+	starts := []string{dir}
+	if set != "" {
+		starts = []string{set}
+	} else if self, err := os.Executable(); err == nil {
+		starts = append(starts, filepath.Dir(self))
+	}
+	for _, start := range starts {
+		for at := start; ; at = filepath.Dir(at) {
+			text, err := os.ReadFile(filepath.Join(at, "go.mod"))
+			if err == nil && strings.HasPrefix(string(text), "module psyopsOS\n") {
+				return filepath.Abs(at)
+			}
+			if at == filepath.Dir(at) || set != "" {
+				break
+			}
 		}
 	}
+	if set != "" {
+		return "", step.WithHint(fmt.Errorf("no source of psyopsOS in %s", set), "--source, PSYOPSOS_SOURCE or build.source in psyops.toml names a checkout")
+	}
+	return "", step.WithHint(fmt.Errorf("no source of psyopsOS in %s or above", dir), "run tk in a checkout of psyopsOS, or name one with --source")
 }
 
 // publish gives the disk image its place at the top of the output folder.
@@ -176,15 +199,4 @@ func (p project) publish(image string) error {
 		return err
 	}
 	return os.Symlink(target, link)
-}
-
-func buildSink(w io.Writer, asJSON, verbose bool) step.Sink {
-	if asJSON {
-		return step.JSONLines(w)
-	}
-	show := step.Normal
-	if verbose {
-		show = step.Verbose
-	}
-	return step.Lines(w, "", show)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,11 +22,10 @@ func nodeCommand() command {
 }
 
 const storeHelp = `
-Secrets are kept in a store (--store or PSYOPSOS_STORE):
+Secrets are kept in a store (--store):
   FOLDER                         a file for each node, encrypted with age to the
                                  recipients in FOLDER/recipients.txt, and read
-                                 with --identity (PSYOPSOS_IDENTITY); both are
-                                 made at first use
+                                 with --identity; both are made at first use
   pass:PREFIX                    the password store, entries below PREFIX
   cmd:PROGRAM … {verb} {entry}   any program: get and list print, put reads its
                                  stdin, delete deletes`
@@ -35,22 +33,20 @@ Secrets are kept in a store (--store or PSYOPSOS_STORE):
 // storeFlags are where the store is.
 type storeFlags struct{ store, identity *string }
 
-func addStoreFlags(flags *flag.FlagSet) storeFlags {
-	return storeFlags{
-		store:    flags.String("store", "", "the `store` of secrets; default: PSYOPSOS_STORE, else the folder psyopsOS/store in XDG_DATA_HOME or ~/.local/share"),
-		identity: flags.String("identity", "", "the `file` with the age key that reads a store that is a folder; default: PSYOPSOS_IDENTITY, else psyopsOS/age.key in XDG_CONFIG_HOME or ~/.config"),
-	}
+func addStoreFlags(flags wordsAndFlags) storeFlags {
+	f := storeFlags{new(string), new(string)}
+	flags.text(f.store, "nodes.store")
+	flags.text(f.identity, "nodes.identity")
+	return f
 }
 
-// open is the registry in the store that flags, environment or default name,
-// in that order.
+// open is the registry in the store.
 func (s storeFlags) open(e env) (node.Registry, error) {
-	store := firstOf(*s.store, os.Getenv("PSYOPSOS_STORE"), userFolder("XDG_DATA_HOME", ".local/share", "store"))
+	store, identity := *s.store, *s.identity
 	if kind, _, isProgram := strings.Cut(store, ":"); isProgram && !strings.ContainsAny(kind, "/.") {
 		command, err := node.ParseStore(store, os.Getenv, e.stderr)
 		return node.Registry{Store: command}, err
 	}
-	identity := firstOf(*s.identity, os.Getenv("PSYOPSOS_IDENTITY"), userFolder("XDG_CONFIG_HOME", ".config", "age.key"))
 	if store == "" || identity == "" {
 		return node.Registry{}, errors.New("no HOME, so no default place for the store: say --store and --identity")
 	}
@@ -82,10 +78,11 @@ func firstOf(values ...string) string {
 	return ""
 }
 
-func userFolder(variable, below, name string) string {
-	base := os.Getenv(variable)
+// userFolder is a place of psyopsOS in one of the user's folders.
+func userFolder(getenv func(string) string, variable, below, name string) string {
+	base := getenv(variable)
 	if base == "" {
-		home := os.Getenv("HOME")
+		home := getenv("HOME")
 		if home == "" {
 			return ""
 		}
@@ -94,12 +91,11 @@ func userFolder(variable, below, name string) string {
 	return filepath.Join(base, "psyopsOS", name)
 }
 
-// run makes a command's run function of one that is told what it is called.
+// with is does, for a command of a group.
 func (c command) with(group string, do func(ctx context.Context, e env, c command, args []string) error) command {
-	c.run = func(ctx context.Context, e env, args []string) error {
-		named := c
-		named.name = group + " " + c.name
-		return helped(do(ctx, e, named, args))
-	}
+	name := c.name
+	c.name = group + " " + name
+	c = c.does(do)
+	c.name = name
 	return c
 }

@@ -8,10 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"psyopsOS/image/disk"
-	"psyopsOS/layout"
 	"psyopsOS/node"
 	"psyopsOS/step"
 )
@@ -25,21 +23,18 @@ func nodeImage() command {
 }
 
 func buildNodeImage(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, `
+	flags := newFlags(e, c, `
 What `+"`tk mkimage diskimg`"+` makes, with the node's secrets from the store and
 with GUIDs of the disk's own, so that two nodes' disks in one machine are not
 taken for each other. The image has mode 0600: it holds the node's keys.
 Runs in a checkout of psyopsOS; what has not changed is not built again.
 `+storeHelp)
-	store := addStoreFlags(flags.FlagSet)
-	p := project{sizes: map[layout.Label]int64{}}
+	store := addStoreFlags(flags)
+	p := newProject()
 	target := flags.String("outimg", "", "the image `file`; default: NAME.img")
 	force := flags.Bool("force", false, "write over an image that is there")
-	flags.StringVar(&p.out, "out", "artifacts", "the `folder` for everything else that is built")
-	var settings imageSettings
-	settings.addFlags(flags.FlagSet)
-	flags.StringVar(&p.append, "append", "", "more `words` for the kernel, in the boot loader's settings")
-	flags.Func("size", "a volume's size as `LABEL=MiB`, e.g. psyopsOS-A=512", p.setSize)
+	p.addFlags(flags)
+	tell := flags.telling()
 	words, err := flags.parse(e, args, 1, 1)
 	if err != nil {
 		return err
@@ -52,18 +47,15 @@ Runs in a checkout of psyopsOS; what has not changed is not built again.
 	if _, err := os.Lstat(name); err == nil && !*force {
 		return step.WithHint(fmt.Errorf("%s is there already", name), "--force writes over it")
 	}
-	if err := p.take(settings); err != nil {
-		return err
-	}
-	if err := p.prepare(ctx); err != nil {
+	if err := p.prepare(ctx, e); err != nil {
 		return err
 	}
 	graph, err := p.graph()
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	runner := &step.Runner{Sink: buildSink(e.stderr, false, false), Now: func() time.Duration { return time.Since(start) }}
+	runner, done := tell.runner(e)
+	defer done()
 	if err := p.lockPackages(ctx, runner); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func nodeNew() command {
 }
 
 func newNode(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, `
+	flags := newFlags(e, c, `
 Makes the node's name, age key, ssh host key, psynet key and certificate and,
 with --mac-address, a mactab that calls that card psy0 and DHCP on it; without,
 the first wired card gets DHCP. Prints the line for known_hosts. The same files
@@ -27,7 +27,7 @@ go onto the psyops-secret volume of the node: with `+"`tk node image`"+`,
 `+"`tk node secret-volume`"+` or `+"`tk mkimage --node-secrets NAME`"+`.
 The psynet's CA must be in the store: `+"`tk psynet ca NAME`"+`.
 `+storeHelp)
-	store, out := addStoreFlags(flags.FlagSet), addOutFlags(flags)
+	store, out := addStoreFlags(flags), addOutFlags(flags)
 	var r node.Request
 	psynet := flags.String("psynetip", "", "its address in the psynet with the network's length, as `CIDR`")
 	groups := flags.String("psynet-groups", "", "the `groups` of its psynet certificate, with commas between them")

@@ -84,12 +84,12 @@ func nodeSave() command {
 }
 
 func saveNode(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, `
+	flags := newFlags(e, c, `
 Writes the files of the node's psyops-secret volume, for its owner alone. The
 script is for a machine of which one has nothing but a terminal: paste it, and
 run it with the folder where the volume is mounted.
 `+storeHelp)
-	store, out := addStoreFlags(flags.FlagSet), addOutFlags(flags)
+	store, out := addStoreFlags(flags), addOutFlags(flags)
 	words, err := flags.parse(e, args, 1, 1)
 	if err != nil {
 		return err
@@ -129,12 +129,12 @@ func nodeDelete() command {
 }
 
 func deleteNode(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, `
+	flags := newFlags(e, c, `
 The node's psynet certificate stays good until it ends. Its fingerprint is
 printed: in the blocklist of Nebula's configuration (pki.blocklist) it is good
 no longer.
 `+storeHelp)
-	store := addStoreFlags(flags.FlagSet)
+	store := addStoreFlags(flags)
 	yes := flags.Bool("yes", false, "yes, forget it")
 	words, err := flags.parse(e, args, 1, 1)
 	if err != nil {

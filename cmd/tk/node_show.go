@@ -21,8 +21,8 @@ func nodeList() command {
 }
 
 func listNodes(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, "Shows nothing that is secret.\n"+storeHelp)
-	store := addStoreFlags(flags.FlagSet)
+	flags := newFlags(e, c, "Shows nothing that is secret.\n"+storeHelp)
+	store := addStoreFlags(flags)
 	asJSON := flags.Bool("json", false, "as a line of JSON for each")
 	if _, err := flags.parse(e, args, 0, 0); err != nil {
 		return err
@@ -87,8 +87,8 @@ func nodeShow() command {
 }
 
 func showNode(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, "Shows nothing that is secret: `tk node save` writes the keys.\n"+storeHelp)
-	store := addStoreFlags(flags.FlagSet)
+	flags := newFlags(e, c, "Shows nothing that is secret: `tk node save` writes the keys.\n"+storeHelp)
+	store := addStoreFlags(flags)
 	asJSON := flags.Bool("json", false, "as JSON")
 	known := flags.Bool("known-hosts", false, "its line for ~/.ssh/known_hosts alone")
 	words, err := flags.parse(e, args, 1, 1)

@@ -35,14 +35,14 @@ const (
 )
 
 func secretVolume(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, `
+	flags := newFlags(e, c, `
 The volume is an ext4 filesystem labelled psyops-secret, which init finds on any
 disk of the machine. An image file has mode 0600.
 A device is overwritten only when --overwrite names it once more, when nothing
 uses it, when it has between 12 MiB and 8 GiB, and when it is a psyops-secret
 volume already or begins with zeroes. What was written is read back.
 `+storeHelp)
-	store := addStoreFlags(flags.FlagSet)
+	store := addStoreFlags(flags)
 	size := flags.Int64("size", 128, "the filesystem's size in `MiB`; on a smaller device the device's")
 	force := flags.Bool("force", false, "write over an image file that is there")
 	overwrite := flags.String("overwrite", "", "yes, overwrite this `device`")

@@ -32,12 +32,12 @@ func psynetCA() command {
 }
 
 func makeCA(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, `
+	flags := newFlags(e, c, `
 A CA that is bound to networks or groups cannot sign for others, whoever has its
 key. Its key never leaves the store but by `+"`tk psynet get ca --out-key`"+`.
 Certificates are Nebula's of version 1, which every Nebula reads.
 `+storeHelp)
-	store := addStoreFlags(flags.FlagSet)
+	store := addStoreFlags(flags)
 	networksText := flags.String("networks", "", "sign for addresses in these `networks` only, with commas between them")
 	groupsText := flags.String("groups", "", "sign for these `groups` only, with commas between them")
 	years := flags.Int("years", 10, "how long it lasts, in `years`")
@@ -115,12 +115,12 @@ func psynetGet() command {
 }
 
 func getPsynet(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, `
+	flags := newFlags(e, c, `
 The certificate goes to stdout where no file is named. The key goes to a file of
 mode 0600, and nowhere else. `+"`ca`"+` is the CA: every member of the psynet
 needs its certificate.
 `+storeHelp)
-	store := addStoreFlags(flags.FlagSet)
+	store := addStoreFlags(flags)
 	outCert := flags.String("out-crt", "", "write the certificate to this `file`")
 	outKey := flags.String("out-key", "", "write the key to this `file`, mode 0600")
 	force := flags.Bool("force", false, "write over files that are there")
@@ -181,12 +181,12 @@ func psynetSet() command {
 }
 
 func setPsynet(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, `
+	flags := newFlags(e, c, `
 For a psynet that was there before: nebula-cert's files go into the store as
 they are, when certificate and key are a pair and, for a node, the CA in the
 store signed it for the node's name and address.
 `+storeHelp)
-	store := addStoreFlags(flags.FlagSet)
+	store := addStoreFlags(flags)
 	certFile := flags.String("crt", "", "the certificate's `file`")
 	keyFile := flags.String("key", "", "the key's `file`; a node keeps the one that it has where none is given")
 	force := flags.Bool("force", false, "replace the CA that is there")

@@ -22,7 +22,7 @@ func psynetSign() command {
 }
 
 func signPsynet(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, `
+	flags := newFlags(e, c, `
 For a node in the store: a new certificate for the key, address and groups that
 it has; it goes onto the node's psyops-secret volume as the first one did.
 For anybody else, such as a laptop or a phone: a certificate for the public key
@@ -30,7 +30,7 @@ that `+"`nebula-cert keygen`"+` made there (--in-pub), or a new key (--out-key).
 Peers are in the store by name, so that nobody gets their addresses; their keys
 are not.
 `+storeHelp)
-	store := addStoreFlags(flags.FlagSet)
+	store := addStoreFlags(flags)
 	psynet := flags.String("psynetip", "", "a peer's address in the psynet with the network's length, as `CIDR`")
 	groupsText := flags.String("psynet-groups", "", "a peer's `groups`, with commas between them")
 	inPub := flags.String("in-pub", "", "the `file` with a peer's public key")

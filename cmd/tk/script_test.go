@@ -11,7 +11,9 @@ import (
 // TestMain lets the scripts call tk as a program of its own.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"tk": func() { os.Exit(run(context.Background(), env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:])) },
+		"tk": func() {
+			os.Exit(run(context.Background(), env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}, os.Args[1:]))
+		},
 	})
 }
 

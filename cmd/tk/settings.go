@@ -2,15 +2,17 @@ package main
 
 import (
 	"context"
-	"flag"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"psyopsOS/cmd/tk/settings"
 	"psyopsOS/image"
 	"psyopsOS/step"
 )
 
-// imageSettings are what a user decides about an image. Flags fill it.
+// imageSettings are what a user decides about an image. Flags, which take
+// their defaults from the settings (settings_table.go), fill it.
 type imageSettings struct {
 	Userland    string
 	Kernel      string
@@ -22,22 +24,17 @@ type imageSettings struct {
 	Alpine      alpineSettings
 }
 
-func (s *imageSettings) addFlags(flags *flag.FlagSet) {
-	flags.StringVar(&s.Userland, "userland", defaultUserland, userlandHelp)
-	flags.StringVar(&s.Kernel, "kernel", defaultKernel, kernelHelp)
-	addStrings(flags, &s.Firmware, "firmware", firmwareHelp)
-	addStrings(flags, &s.Overlays, "overlay", "a `folder` that is laid over the userland; may be given more than once, the last one wins")
-	addStrings(flags, &s.Services, "service", "a service of the userland that OpenRC starts, `NAME` or NAME:LEVEL; may be given more than once")
-	flags.StringVar(&s.Compression, "compression", "zstd", "of squashfs and modloop: zstd, zstd:LEVEL or xz")
+func (s *imageSettings) addFlags(flags wordsAndFlags) {
+	flags.text(&s.Userland, "build.userland")
+	flags.text(&s.Kernel, "build.kernel")
+	flags.list(&s.Firmware, "build.firmware")
+	flags.list(&s.Overlays, "build.overlay")
+	flags.list(&s.Services, "build.service")
+	flags.text(&s.Compression, "build.compression")
 	s.Alpine.addFlags(flags)
-}
-
-// addStrings adds a flag that may be given more than once.
-func addStrings(flags *flag.FlagSet, to *[]string, name, usage string) {
-	flags.Func(name, usage, func(value string) error {
-		*to = append(*to, value)
-		return nil
-	})
+	if flags.settings.Value("alpine.repository").Source == settings.FromFile {
+		s.Base = filepath.Dir(flags.settings.File)
+	}
 }
 
 // withDefaults fills in what follows from the rest: Alpine's kernels for

@@ -41,7 +41,7 @@ func signifyKeygen() command {
 
 func keygen(ctx context.Context, e env, c command, args []string) error {
 	c.name = "signify " + c.name
-	flags := newFlags(c, `
+	flags := newFlags(e, c, `
 NAME.key and NAME.pub have minisign's forms. Keep NAME.key away from the build
 machine's backups; NAME.pub goes into the image (/etc/psyopsOS/keys/).
 `+passwordHelp)

@@ -27,7 +27,7 @@ func signifySign() command {
 
 func sign(ctx context.Context, e env, c command, args []string) error {
 	c.name = "signify " + c.name
-	flags := newFlags(c, `
+	flags := newFlags(e, c, `
 The first key's signature is FILE.minisig, the others' are FILE.minisig.KEYID:
 with a threshold of two, nodes want both. Whoever holds the second key adds his
 signature later with --add; it takes over the comment of FILE.minisig, since all

@@ -24,7 +24,7 @@ func signifyVerify() command {
 
 func verify(e env, c command, args []string) error {
 	c.name = "signify " + c.name
-	flags := newFlags(c, `
+	flags := newFlags(e, c, `
 A file is good when as many different keys as the threshold says signed it with
 the same comment. The comment and the keys are printed; what is printed is
 vouched for. Only pre-hashed signatures count.`)

@@ -33,6 +33,8 @@ const (
 	initrdStage   = "initramfs"
 	ostarStage    = "ostar"
 	efisysStage   = "efisystar"
+	ostarDDStage  = "ostar-dd"
+	efisysDDStage = "efisystar-dd"
 	sectarStage   = "sectar"
 	diskStage     = "diskimg"
 
@@ -54,18 +56,38 @@ type project struct {
 	services    []image.Service
 	compression image.Compression
 
-	secrets  string // a node's folder; empty for the demo node
-	sizes    map[layout.Label]int64
-	append   string // words for the kernel, in the menu's settings
-	key      keyPair
-	packages debian.Apt
+	secrets string // a node's folder; empty for the demo node
+	sizes   map[layout.Label]int64
+	append  string // words for the kernel, in the menu's settings
+	key     keyPair
+	// secretKey asks for the password when the first stage signs something.
+	secretKey func() (release.SecretKey, error)
+	packages  debian.Apt
+	deaddrop  string // the folder of releases
+
+	// What flags and settings say of some of the above.
+	image     imageSettings
+	sizeWords []string
+	signing   signingSettings
+}
+
+func newProject() *project { return &project{sizes: map[layout.Label]int64{}} }
+
+// addFlags adds the flags of everything that builds.
+func (p *project) addFlags(flags wordsAndFlags) {
+	flags.text(&p.root, "build.source")
+	flags.text(&p.out, "build.out")
+	p.image.addFlags(flags)
+	flags.text(&p.append, "build.append")
+	flags.list(&p.sizeWords, "build.size")
+	p.signing.addFlags(flags)
 }
 
 // graph is the build as stages.
 func (p project) graph() (*stage.Graph, error) {
 	return stage.New(filepath.Join(p.out, "stages"), 0,
 		p.initBinary(), p.commands(), p.kernelAndModules(), p.squashfs(), p.initramfs(),
-		p.ostar(), p.efisystar(), p.sectar(), p.diskimg())
+		p.ostar(), p.ostarDD(), p.efisystar(), p.efisystarDD(), p.sectar(), p.diskimg())
 }
 
 // named is a stage's name. The stages that depend on userland or kernel have
@@ -76,7 +98,7 @@ func (p project) named(stage string) string {
 		return variant(stage, p.kernel.id())
 	case squashStage:
 		return variant(stage, p.userland.id())
-	case ostarStage, diskStage:
+	case ostarStage, ostarDDStage, diskStage:
 		return variant(stage, p.userland.id(), p.kernel.id())
 	}
 	return stage
@@ -291,8 +313,12 @@ func (p project) ostar() stage.Stage {
 			if err != nil {
 				return err
 			}
+			key, err := p.secretKey()
+			if err != nil {
+				return err
+			}
 			_, err = image.OSTar(ctx, image.OSTarOptions{Members: members, Version: p.source.version(), Architecture: "x86_64",
-				Kernel: string(bytes.TrimSpace(version)), Userland: parts.Name, Key: p.key.secret, Now: time.Now(), Dir: w.Dir}, w.Progress)
+				Kernel: string(bytes.TrimSpace(version)), Userland: parts.Name, Key: key, Now: time.Now(), Dir: w.Dir}, w.Progress)
 			return err
 		}}
 }
@@ -312,8 +338,12 @@ func (p project) efisystar() stage.Stage {
 		if err := os.WriteFile(filepath.Join(w.Dir, filepath.Base(layout.Loader)), grub, 0o644); err != nil {
 			return err
 		}
+		key, err := p.secretKey()
+		if err != nil {
+			return err
+		}
 		_, err = image.EFISysTar(ctx, image.EFISysTarOptions{Files: []disk.File{{Path: layout.Loader, Data: grub}}, Programs: programs,
-			Version: p.source.version(), Key: p.key.secret, Now: time.Now(), Dir: w.Dir}, w.Progress)
+			Version: p.source.version(), Key: key, Now: time.Now(), Dir: w.Dir}, w.Progress)
 		return err
 	}}
 }

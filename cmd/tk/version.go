@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"psyopsOS/cmd/tk/settings"
 	"psyopsOS/release"
 )
 
@@ -36,11 +37,11 @@ func (s source) isoJSON() ([]byte, error) {
 	return append(data, '\n'), err
 }
 
-// readSource decides the release's time: SOURCE_DATE_EPOCH, else the commit's
+// readSource decides the release's time: build.epoch (SOURCE_DATE_EPOCH), else the commit's
 // time of a clean tree, else the clock. The clock is looked at only when the
 // tree has changed since the last build in out, so that building twice in a
 // row builds once.
-func readSource(ctx context.Context, root, out string, now time.Time) (source, error) {
+func readSource(ctx context.Context, root, out string, set *settings.Settings, now time.Time) (source, error) {
 	s := source{Time: now.UTC().Truncate(time.Second)}
 	revision, err := git(ctx, root, "rev-parse", "HEAD")
 	inGit := err == nil
@@ -51,8 +52,10 @@ func readSource(ctx context.Context, root, out string, now time.Time) (source, e
 			return source{}, err
 		}
 		s.Dirty = status != ""
+	} else {
+		s.Revision, s.Dirty = strings.CutSuffix(set.Text("build.revision"), "-dirty")
 	}
-	if epoch := os.Getenv("SOURCE_DATE_EPOCH"); epoch != "" {
+	if epoch := set.Text("build.epoch"); epoch != "" {
 		seconds, err := strconv.ParseInt(epoch, 10, 64)
 		if err != nil {
 			return source{}, fmt.Errorf("SOURCE_DATE_EPOCH=%s: want seconds since 1970", epoch)

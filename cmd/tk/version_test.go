@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"psyopsOS/cmd/tk/settings"
 )
 
 func TestTheReleasesTimeFollowsTheTree(t *testing.T) {
@@ -25,7 +27,11 @@ func TestTheReleasesTimeFollowsTheTree(t *testing.T) {
 	version := func() string {
 		t.Helper()
 		clock = clock.Add(time.Minute)
-		s, err := readSource(t.Context(), root, out, clock)
+		set, err := settings.Load(buildSettings(), "", os.Getenv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := readSource(t.Context(), root, out, set, clock)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +55,7 @@ func TestTheReleasesTimeFollowsTheTree(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "86400")
 	is("the environment wins", version(), "19700102-000000")
 	t.Setenv("SOURCE_DATE_EPOCH", "yesterday")
-	if _, err := readSource(t.Context(), root, out, clock); err == nil {
+	if _, err := settings.Load(buildSettings(), "", os.Getenv); err == nil {
 		t.Error("SOURCE_DATE_EPOCH=yesterday was taken")
 	}
 	t.Setenv("SOURCE_DATE_EPOCH", "")

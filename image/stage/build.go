@@ -126,7 +126,7 @@ func (b *build) one(ctx context.Context, s Stage) Result {
 	result.Ran = true
 	result.Err = b.runner.Run(ctx, step.Step{Name: s.Name, Do: func(ctx context.Context, r *step.Reporter) error {
 		r.Note("because %s", summary(result.Changes))
-		return b.make(ctx, s, r, record{s.Name, inputs, nil, texts(result.Changes)})
+		return b.make(ctx, s, r, record{Stage: s.Name, Inputs: inputs, Outside: map[string]output{}, Because: texts(result.Changes)})
 	}})
 	return result
 }
@@ -152,7 +152,7 @@ func (b *build) make(ctx context.Context, s Stage, r *step.Reporter, rec record)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(s.Run(ctx, &Work{r, dir, log, b.Graph}), log.Close()); err != nil {
+	if err := errors.Join(s.Run(ctx, &Work{r, dir, log, b.Graph, &rec}), log.Close()); err != nil {
 		return err
 	}
 	if rec.Outputs, err = outputsIn(dir); err != nil {

@@ -20,7 +20,8 @@ type record struct {
 	Stage   string            `json:"stage"`
 	Inputs  map[string]string `json:"inputs"`
 	Outputs map[string]output `json:"outputs"`
-	Because []string          `json:"because"` // why it ran
+	Outside map[string]output `json:"outside,omitempty"` // by whole paths
+	Because []string          `json:"because"`           // why it ran
 }
 
 // An output is a file that the stage made, as it was left.
@@ -87,6 +88,14 @@ func changes(dir string, inputs map[string]string) ([]Change, error) {
 		if !there {
 			list = append(list, Change{Input: name, Text: name + " is no longer there"})
 		} else if is != r.Outputs[name] {
+			list = append(list, Change{Input: name, Text: name + " was changed after it was made"})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Outside)) {
+		info, err := os.Lstat(name)
+		if err != nil {
+			list = append(list, Change{Input: name, Text: name + " is no longer there"})
+		} else if (output{info.Size(), info.ModTime().UnixNano()}) != r.Outside[name] {
 			list = append(list, Change{Input: name, Text: name + " was changed after it was made"})
 		}
 	}

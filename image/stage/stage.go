@@ -16,6 +16,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -40,6 +41,21 @@ type Work struct {
 	Dir   string    // empty; becomes the stage's folder when Run has succeeded
 	Log   io.Writer // the stage's log file
 	graph *Graph
+	rec   *record
+}
+
+// Made tells of a file outside of Dir that the stage has made or moved, such
+// as a published release: where it is gone or changed, the stage runs again.
+func (w *Work) Made(name string) error {
+	name, err := filepath.Abs(name)
+	if err != nil {
+		return err
+	}
+	info, err := os.Lstat(name)
+	if err == nil {
+		w.rec.Outside[name] = output{info.Size(), info.ModTime().UnixNano()}
+	}
+	return err
 }
 
 // Path is a file of another stage's output, which must be among the inputs.

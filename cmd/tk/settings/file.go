@@ -128,7 +128,7 @@ func (s *Settings) readProfiles(table string, value any) error {
 			}
 			setting := s.values[table+"."+entry].Setting
 			words, err := setting.words(entries[entry])
-			if err = errors.Join(err, setting.check(words)); err != nil {
+			if err = errors.Join(err, setting.Validate(words)); err != nil {
 				errs = append(errs, fmt.Errorf("%s.%s: %w", at, entry, err))
 			}
 			profile[entry] = words

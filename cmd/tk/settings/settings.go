@@ -28,7 +28,7 @@ type Kind string
 // at the file's folder. A Place is a Path where it has a slash and no scheme
 // before it, and a word otherwise: cloud, ./kernel, pass:psyopsOS.
 const (
-	Text   Kind = "text"
+	Text   Kind = "" // the zero value
 	Path   Kind = "path"
 	Place  Kind = "place"
 	Number Kind = "number"
@@ -152,7 +152,7 @@ func (v Setting) split(text string) []string {
 
 func (s *Settings) put(key string, words []string, source Source, where string) error {
 	v := s.values[key]
-	if err := v.check(words); err != nil {
+	if err := v.Validate(words); err != nil {
 		return err
 	}
 	v.Words, v.Source, v.Where = words, source, where
@@ -160,7 +160,8 @@ func (s *Settings) put(key string, words []string, source Source, where string) 
 	return nil
 }
 
-func (v Setting) check(words []string) error {
+// Validate says whether these words may be its value.
+func (v Setting) Validate(words []string) error {
 	for _, word := range words {
 		var err error
 		switch v.Kind {
@@ -278,4 +279,20 @@ func (s *Settings) Profile(table, name string) (*Settings, bool) {
 		other.values[table+"."+key] = v
 	}
 	return &other, true
+}
+
+// Typed is the value as JSON has it.
+func (v Value) Typed() any {
+	text := strings.Join(v.Words, ",")
+	switch {
+	case v.List:
+		return append([]string{}, v.Words...)
+	case v.Kind == Number:
+		n, _ := strconv.Atoi(text) // checked when it was put there
+		return n
+	case v.Kind == Switch:
+		yes, _ := strconv.ParseBool(text) // checked when it was put there
+		return yes
+	}
+	return text
 }
