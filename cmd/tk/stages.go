@@ -119,9 +119,6 @@ func (p project) imageName() string {
 	return variant("psyopsOS", p.userland.id(), p.kernel.id()) + ".img"
 }
 
-// defaultImage is its name with the default userland and kernel.
-const defaultImage = "psyopsOS.img"
-
 // initSources are the folders whose code is in PID 1.
 func initSources() []string {
 	return []string{"init", "boot", "bootstate", "layout", "mounts", "netif", "release", "repo", "secret", "step", "upgrade"}
