@@ -61,7 +61,7 @@ func (t *Tree) Put(name string, n *Node) error {
 	if at == "." && !n.Mode.IsDir() {
 		return fmt.Errorf("the root would be replaced by a %s", kind(n))
 	}
-	if old := t.nodes[at]; old != nil && !(old.Mode.IsDir() && n.Mode.IsDir()) {
+	if old := t.nodes[at]; old != nil && old.Mode.IsDir() && !n.Mode.IsDir() {
 		t.Remove(at)
 	}
 	t.nodes[at] = n
