@@ -52,9 +52,7 @@ type arrival struct {
 // race boots once, and waits until the new init has switched the machine off.
 func race(ctx context.Context, c course, r racer, dir string) (result, error) {
 	m := vm.Machine{
-		// With erms and fsrm QEMU without KVM copies byte by byte.
-		CPUModel: "max,-erms,-fsrm",
-		Kernel:   c.kernel, Initrd: c.initramfs, NoReboot: true,
+		Kernel: c.kernel, Initrd: c.initramfs, NoReboot: true,
 		Append: "ro psyopsos=psyopsOS-A console=tty0 console=ttyS0,115200 panic=-1 " + r.words,
 		Disks:  []vm.Disk{{ID: "boot", Path: c.disk, Snapshot: true}},
 		NICs:   []vm.NIC{{Restrict: true}},

@@ -30,7 +30,7 @@ import (
 type Machine struct {
 	Binary   string // QEMU; default qemu-system-x86_64
 	Accel    string // "tcg" or "kvm"
-	CPUModel string // default "max"
+	CPUModel string // default what the accelerator can do: cpuModel
 	CPUs     int    // default 1
 	Memory   int    // MiB; default 512
 
@@ -133,7 +133,7 @@ func AccelFromEnv(getenv func(string) string) (string, error) {
 func (m Machine) WithDefaults() Machine {
 	m.Binary = or(m.Binary, "qemu-system-x86_64")
 	m.Accel = or(m.Accel, "tcg")
-	m.CPUModel = or(m.CPUModel, "max")
+	m.CPUModel = or(m.CPUModel, cpuModel(m.Accel))
 	m.CPUs = or(m.CPUs, 1)
 	m.Memory = or(m.Memory, 512)
 	m.Disks = slices.Clone(m.Disks)
@@ -149,6 +149,17 @@ func (m Machine) WithDefaults() Machine {
 		m.NICs[i].Model = or(m.NICs[i].Model, "virtio-net-pci")
 	}
 	return m
+}
+
+// cpuModel is all that the accelerator offers, but for two things that QEMU
+// without KVM does byte by byte, with a look for interrupts after each: clearing
+// a page and copying with them. On a busy machine the clock's interrupts came
+// faster than the bytes, and guests stood still for minutes in clear_page_erms.
+func cpuModel(accel string) string {
+	if accel == "kvm" {
+		return "max"
+	}
+	return "max,-erms,-fsrm"
 }
 
 func or[T comparable](v, def T) T {
