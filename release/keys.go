@@ -22,11 +22,20 @@ const ThresholdFile = "threshold"
 type Keys struct {
 	keys      []PublicKey // may hold one key under several ids
 	threshold int
+	anyone    bool // no signature is checked
 }
+
+// Anyone believes every signature that has the form of one: for an owner who
+// asks for it by name, on one command line. What is read is still held to the
+// sizes and hashes that it names itself.
+func Anyone() Keys { return Keys{threshold: 1, anyone: true} }
+
+// IsAnyone reports whether k checks no signature at all.
+func (k Keys) IsAnyone() bool { return k.anyone }
 
 // NewKeys are keys of which threshold different ones must sign.
 func NewKeys(threshold int, keys ...PublicKey) (Keys, error) {
-	k := Keys{slices.Clone(keys), threshold}
+	k := Keys{keys: slices.Clone(keys), threshold: threshold}
 	if len(keys) == 0 {
 		return Keys{}, ErrNoKeys
 	}
@@ -55,7 +64,7 @@ func (k Keys) All() []PublicKey { return slices.Clone(k.keys) }
 
 // With is k with more keys and the same threshold.
 func (k Keys) With(more ...PublicKey) Keys {
-	return Keys{slices.Concat(k.keys, more), max(1, k.threshold)}
+	return Keys{keys: slices.Concat(k.keys, more), threshold: max(1, k.threshold), anyone: k.anyone}
 }
 
 // candidates are the keys that a signature's id names.

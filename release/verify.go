@@ -27,7 +27,7 @@ func (k Keys) Whole(file []byte, signatures ...[]byte) (Vouched, error) {
 func (k Keys) contents(votes []vote, bad []error, belongs func(vote) bool) (Vouched, error) {
 	var good []vote
 	for _, v := range votes {
-		if belongs(v) {
+		if k.anyone || belongs(v) {
 			good = append(good, v)
 		} else {
 			bad = append(bad, &BadSignatureError{v.key.ID()})
@@ -63,7 +63,7 @@ func (k Keys) Verifier(signatures ...[]byte) (*Verifier, error) {
 	all, bad := k.votes(signatures)
 	var votes []vote
 	for _, v := range all {
-		if v.sig.SignatureAlgorithm == legacy() {
+		if v.sig.SignatureAlgorithm == legacy() && !k.anyone {
 			bad = append(bad, ErrLegacy)
 			continue
 		}

@@ -30,6 +30,10 @@ func apply(ctx context.Context, c *call) (int, error) {
 	if err != nil {
 		return exitError, err
 	}
+	own, err := c.ownKeys(c.env)
+	if err != nil {
+		return exitError, err
+	}
 	status := exitDone
 	err = locked(c.env, c.patience, func() error {
 		if err := c.unmountLeftovers(); err != nil {
@@ -43,7 +47,7 @@ func apply(ctx context.Context, c *call) (int, error) {
 		if c.args[0] != "nonbooted" {
 			look = InspectFully // it may be the booted side: is the other one intact?
 		}
-		state, err := look(c.env, c.Settings, keys)
+		state, err := look(c.env, c.Settings, own)
 		if err != nil {
 			return err
 		}

@@ -20,11 +20,15 @@ func check(ctx context.Context, c *call) (int, error) {
 	if err != nil {
 		return exitError, err
 	}
+	own, err := c.ownKeys(c.env)
+	if err != nil {
+		return exitError, err
+	}
 	repository, err := c.repository()
 	if err != nil {
 		return exitError, err
 	}
-	state, err := Inspect(c.env, c.Settings, keys)
+	state, err := Inspect(c.env, c.Settings, own)
 	if err != nil {
 		return exitError, err
 	}

@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -174,8 +175,24 @@ func (c *call) run(ctx context.Context, cmd command, args []string) (int, error)
 		}
 		c.args, args = append(c.args, set.Arg(0)), set.Args()[1:]
 	}
+	if c.NoVerify {
+		if !cmd.takesReleases() {
+			return exitUsage, usagef("--no-verify with %s: it takes no release", cmd.name)
+		}
+		fmt.Fprint(c.env.Stderr, noVerifyWarning)
+	}
 	return cmd.run(ctx, c)
 }
+
+// takesReleases reports whether a command looks at releases from outside.
+func (cmd command) takesReleases() bool {
+	return slices.Contains([]string{"show", "check", "download", "apply"}, cmd.name)
+}
+
+const noVerifyWarning = `neuralupgrade WARNING --no-verify: NO SIGNATURE IS CHECKED.
+neuralupgrade WARNING Whoever can change the release, or what lies between it and this machine, decides what is written.
+neuralupgrade WARNING A machine boots no release that the keys in its initramfs do not verify.
+`
 
 func (c *call) newFlags(name string) *flag.FlagSet {
 	set := flag.NewFlagSet(name, flag.ContinueOnError)

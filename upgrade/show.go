@@ -36,6 +36,10 @@ func show(ctx context.Context, c *call) (int, error) {
 
 func (c *call) showOne(ctx context.Context, keys release.Keys, word string, shown *tree) error {
 	if word == "system" {
+		keys, err := c.ownKeys(c.env)
+		if err != nil {
+			return err
+		}
 		state, err := Inspect(c.env, c.Settings, keys)
 		if err == nil {
 			shown.add("system", systemTree(state))
@@ -95,7 +99,7 @@ func (c *call) showFile(ctx context.Context, keys release.Keys, file string, sho
 		if err := found.Verify(ctx); err != nil {
 			return err
 		}
-		t.add("verified", true)
+		t.add("verified", !keys.IsAnyone())
 	}
 	shown.add(file, t)
 	return nil
