@@ -22,10 +22,17 @@ func (l Linux) LoopMount(m LoopMount) (string, error) {
 	}
 	defer device.Close()
 	name := filepath.Base(device.Name())
-	if err := l.Mount(Mount{device.Name(), m.Target, m.Type, m.Flags | ReadOnly, m.Data}); err != nil {
+	if err := l.Mount(Mount{device.Name(), m.Target, m.Type, m.flags(), m.Data}); err != nil {
 		return "", fmt.Errorf("loop mount %s: %w", m.File, err)
 	}
 	return name, nil
+}
+
+func (m LoopMount) flags() Flags {
+	if m.Writable {
+		return m.Flags
+	}
+	return m.Flags | ReadOnly
 }
 
 // maxLoopTries bounds how often another process may snatch the free device
@@ -33,7 +40,11 @@ func (l Linux) LoopMount(m LoopMount) (string, error) {
 const maxLoopTries = 64
 
 func (l Linux) attach(m LoopMount) (*os.File, error) {
-	file, err := os.Open(l.path(m.File))
+	mode := os.O_RDONLY
+	if m.Writable {
+		mode = os.O_RDWR
+	}
+	file, err := os.OpenFile(l.path(m.File), mode, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +73,11 @@ func (l Linux) attachFree(control, file *os.File, m LoopMount) (*os.File, error)
 		return nil, err
 	}
 	config := unix.LoopConfig{Fd: uint32(file.Fd())}
-	config.Info.Flags = unix.LO_FLAGS_READ_ONLY | unix.LO_FLAGS_AUTOCLEAR
+	config.Info.Offset, config.Info.Sizelimit = uint64(m.Offset), uint64(m.Size)
+	config.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
+	if !m.Writable {
+		config.Info.Flags |= unix.LO_FLAGS_READ_ONLY
+	}
 	if m.Direct {
 		config.Info.Flags |= unix.LO_FLAGS_DIRECT_IO
 	}

@@ -29,7 +29,7 @@ type System interface {
 	Open(device string) (Block, error)
 
 	Mount(Mount) error
-	// LoopMount mounts a file read-only through a loop device that vanishes
+	// LoopMount mounts a file through a loop device that vanishes
 	// with the mount, and gives the loop device's name.
 	LoopMount(LoopMount) (device string, err error)
 	Bind(from, to string) error
@@ -73,10 +73,16 @@ type Device struct {
 	SectorSize int    // logical, bytes
 	ReadOnly   bool
 	Removable  bool
+	Node       string // where it is not /dev/NAME: a volume in a file
 }
 
 // Path is the device's node.
-func (d Device) Path() string { return "/dev/" + d.Name }
+func (d Device) Path() string {
+	if d.Node != "" {
+		return d.Node
+	}
+	return "/dev/" + d.Name
+}
 
 // A Mount is a mount to make.
 type Mount struct {
@@ -100,11 +106,14 @@ func (m Mount) String() string {
 	return s
 }
 
-// A LoopMount is a file to mount through a loop device, always read-only.
+// A LoopMount is a file, or a part of one, to mount through a loop device:
+// read-only, unless it is Writable.
 type LoopMount struct {
 	File, Target, Type string
-	Flags              Flags // ReadOnly is implied
+	Flags              Flags
 	Data               string
+	Offset, Size       int64 // a part of the file; Size 0: up to its end
+	Writable           bool
 	// Direct keeps the file's blocks out of the page cache, where they would
 	// lie twice. It is for files on a disk, and where the file system cannot
 	// do it the kernel reads through the cache.

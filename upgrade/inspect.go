@@ -35,6 +35,9 @@ func inspect(i inspector, s Settings) (State, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return State{}, err
 	}
+	if i.images, _ = e.Storage.(*images); i.images != nil {
+		report = boot.Report{} // of this machine, not of the disk in the file
+	}
 	state := State{Booted: report.Side, Why: bootstate.Why(report.Why)}
 	state.BootedVersion, _ = report.Facts["release"].(string)
 	state.InRAM = report.Facts["toram"] == true
@@ -70,6 +73,7 @@ type inspector struct {
 	loops    []mounts.Loop
 	partUUID string // of the booted side
 	disk     string // the booted one
+	images   *images
 }
 
 func (i *inspector) look(report boot.Report) (err error) {
@@ -121,6 +125,15 @@ func (i *inspector) with(v *Volume, filesystem string, do func(root string) erro
 	if v.Mock {
 		return do(v.MountPoint)
 	}
+	if i.isImage(*v) {
+		more := []string{}
+		if i.fully {
+			more = []string{layout.Kernel, layout.Initramfs}
+		}
+		free, err := i.images.extract(v.Device.Name, filesystem, more, do)
+		v.free = free
+		return err
+	}
 	for _, p := range i.points {
 		if p.Source == v.Device.Path() && p.Root == "/" {
 			return do(p.Path)
@@ -134,10 +147,21 @@ func (i *inspector) with(v *Volume, filesystem string, do func(root string) erro
 	return mounts.With(i.e.Storage, m, do)
 }
 
+func (i *inspector) isImage(v Volume) bool {
+	if i.images == nil {
+		return false
+	}
+	_, ok := i.images.parts[v.Device.Name]
+	return ok
+}
+
 // users are what an update must not pull the ground away from.
 func (i *inspector) users(v Volume) (users []string) {
 	if v.Mock || v.Err != nil {
 		return nil
+	}
+	if i.isImage(v) {
+		return i.images.loops(v.Device.Name, i.loops)
 	}
 	for _, p := range i.points {
 		if p.Source == v.Device.Path() {
@@ -158,6 +182,9 @@ func (i *inspector) side(s VolumeSettings) Side {
 	side.Users = i.users(v)
 	if side.Err == nil {
 		side.Err = i.with(&v, found.Type, func(root string) error { return i.readSide(root, &side) })
+	}
+	if i.isImage(v) {
+		side.Room = v.free
 	}
 	if side.Err != nil && side.Incomplete == "" {
 		side.Incomplete = side.Err.Error()

@@ -23,6 +23,9 @@ const lockPause = 100 * time.Millisecond
 // locked does something while no other process does. It waits so long for one
 // that is at work.
 func locked(e Env, patience time.Duration, do func() error) (err error) {
+	if e.lock != "" {
+		return lockedImage(e.lock, do)
+	}
 	name := filepath.Join(e.Root, lockFile)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
@@ -51,6 +54,19 @@ func locked(e Env, patience time.Duration, do func() error) (err error) {
 	}
 	if _, err := fmt.Fprintln(f, os.Getpid()); err != nil {
 		return err
+	}
+	return do()
+}
+
+// lockedImage is locked for a disk in a file, which is itself the lock.
+func lockedImage(name string, do func() error) (err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return step.WithHint(fmt.Errorf("lock %s: %w", name, err), "is another neuralupgrade, or a virtual machine, at work on it?")
 	}
 	return do()
 }

@@ -45,6 +45,7 @@ type Env struct {
 	Getenv  func(string) string
 	Now     func() time.Time
 	Web     repo.Options
+	lock    string // instead of lockFile: the image that is written
 }
 
 func (e Env) withDefaults() Env {
@@ -82,6 +83,7 @@ type call struct {
 	Settings
 	env      Env
 	args     []string
+	images   *images       // in the place of devices
 	patience time.Duration // with another neuralupgrade that is at work
 
 	version, osVersion, osTar, defaultLabel  string
@@ -180,6 +182,9 @@ func (c *call) run(ctx context.Context, cmd command, args []string) (int, error)
 			return exitUsage, usagef("--no-verify with %s: it takes no release", cmd.name)
 		}
 		fmt.Fprint(c.env.Stderr, noVerifyWarning)
+	}
+	if err := c.withImages(); err != nil {
+		return exitError, err
 	}
 	return cmd.run(ctx, c)
 }

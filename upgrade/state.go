@@ -52,6 +52,7 @@ type Volume struct {
 	Duplicates []string // other devices with the label
 	Users      []string // what keeps it in use: mounts, loop devices
 	Err        error    // why it could not be looked at
+	free       int64    // room in an image
 }
 
 // A Side is an OS side.
