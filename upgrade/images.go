@@ -80,6 +80,9 @@ func (i *images) add(name string, size int64, label layout.Label) (string, error
 	defer f.Close()
 	table, err := mounts.ReadGPT(f, size, imageSector)
 	if errors.Is(err, mounts.ErrNoGPT) {
+		if _, err := mounts.Probe(f); err != nil {
+			return "", step.WithHint(fmt.Errorf("%s: neither a disk with partitions nor a volume: %w", name, err), "want the image of a disk, as `tk mkimage diskimg` makes it, or of one of its volumes")
+		}
 		i.addPart(mounts.Device{Name: name, Size: size}, imagePart{name, 0, size})
 		return name, nil
 	}

@@ -43,7 +43,8 @@ func (t tree) render(b *strings.Builder, indent string) {
 		case []string:
 			fmt.Fprintf(b, "%s%s: %s\n", indent, f.key, strings.Join(v, ","))
 		default:
-			fmt.Fprintf(b, "%s%s: %v\n", indent, f.key, v)
+			// A line is a key, whatever an error says.
+			fmt.Fprintf(b, "%s%s: %s\n", indent, f.key, strings.ReplaceAll(fmt.Sprint(v), "\n", "; "))
 		}
 	}
 }
