@@ -90,7 +90,7 @@ func releaseCommand(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := image.OSTar(ctx, image.OSTarOptions{Members: members, Version: version, Architecture: "x86_64", Kernel: "6.1.0", Userland: "testos 1",
 		Key: keys[0], Cosigners: keys[1:], Now: time.Now(), Dir: dir}, nil)
 	ts.Check(err)
-	_, err = image.EFISysTar(ctx, image.EFISysTarOptions{Files: []disk.File{{Path: layout.Loader, Data: []byte("loader "+version)}}, Version: version, Key: keys[0], Cosigners: keys[1:], Now: time.Now(), Dir: dir}, nil)
+	_, err = image.EFISysTar(ctx, image.EFISysTarOptions{Files: []disk.File{{Path: layout.Loader, Data: []byte("loader " + version)}}, Version: version, Key: keys[0], Cosigners: keys[1:], Now: time.Now(), Dir: dir}, nil)
 	ts.Check(err)
 	for kind, platform := range map[release.Kind]string{release.OS: "x86_64", release.ESP: release.UEFI} {
 		link := filepath.Join(dir, release.LatestSignature(kind, platform))
