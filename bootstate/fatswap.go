@@ -47,6 +47,21 @@ func (e *editor) whole(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
+// ListRoot lists the files in the root of a FAT32 file system.
+func ListRoot(r io.ReaderAt) (names []string, err error) {
+	e, err := openEditor(r, 512, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	slots, _, err := e.slots(e.v.rootCluster)
+	for _, f := range entries(slots) {
+		if !f.isFolder() {
+			names = append(names, f.name)
+		}
+	}
+	return names, err
+}
+
 // A piece is clusters of a file in a row.
 type piece struct{ at, bytes int64 }
 

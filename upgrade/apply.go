@@ -17,8 +17,9 @@ import (
 // apply brings a release onto a side, usually the one that is not booted, and
 // puts it on trial.
 func apply(ctx context.Context, c *call) (int, error) {
-	if len(c.args) != 1 {
-		return exitUsage, usagef("apply wants one target: a, b, booted or nonbooted")
+	targets, err := c.applyTargets()
+	if err != nil {
+		return exitUsage, err
 	}
 	if c.tries < 1 || c.tries > bootstate.MaxTries {
 		return exitUsage, usagef("--tries %d: the boot loader counts from 1 to %d", c.tries, bootstate.MaxTries)
@@ -39,33 +40,44 @@ func apply(ctx context.Context, c *call) (int, error) {
 		if err := c.unmountLeftovers(); err != nil {
 			return err
 		}
-		found, err := c.release(ctx, keys)
-		if err != nil {
-			return err
-		}
-		look := Inspect
-		if c.args[0] != "nonbooted" {
-			look = InspectFully // it may be the booted side: is the other one intact?
-		}
-		state, err := look(c.env, c.Settings, own)
-		if err != nil {
-			return err
-		}
-		plan, err := NewPlan(state, Request{Target: c.args[0], Release: found.Info, Source: found.TarAddress(), Architecture: c.Architecture,
-			NoBootCfg: c.noBootCfg, DefaultLabel: c.defaultLabel, Force: c.force, AllowDowngrade: c.allowDowngrade, Tries: c.tries, Now: c.env.Now()})
-		if err != nil {
-			return err
-		}
-		if c.dryRun || plan.Current {
-			_, err := fmt.Fprint(c.env.Stdout, plan)
-			return err
-		}
-		if status, err = c.runSteps(ctx, plan.Steps(c.env, found, keys)); status == exitDone {
-			c.tellApplied(plan)
-		}
+		status, err = c.applyAll(ctx, trusted{keys, own}, targets)
 		return err
 	})
 	return max(status, exitOf(err)), err
+}
+
+// trusted are the keys that a command was given, which may be any, and the
+// machine's own: by those alone it judges what lies on its disk.
+type trusted struct{ given, own release.Keys }
+
+// applySide writes a release to a side. It tells whether the next boot is
+// another one by that.
+func (c *call) applySide(ctx context.Context, keys trusted, target string) (trial bool, status int, err error) {
+	found, err := c.release(ctx, keys.given)
+	if err != nil {
+		return false, exitError, err
+	}
+	look := Inspect
+	if target != "nonbooted" {
+		look = InspectFully // it may be the booted side: is the other one intact?
+	}
+	state, err := look(c.env, c.Settings, keys.own)
+	if err != nil {
+		return false, exitError, err
+	}
+	plan, err := NewPlan(state, Request{Target: target, Release: found.Info, Source: found.TarAddress(), Architecture: c.Architecture,
+		NoBootCfg: c.noBootCfg, DefaultLabel: c.defaultLabel, Force: c.force, AllowDowngrade: c.allowDowngrade, Tries: c.tries, Now: c.env.Now()})
+	if err != nil {
+		return false, exitError, err
+	}
+	if c.dryRun || plan.Current {
+		_, err := fmt.Fprint(c.env.Stdout, plan)
+		return plan.Trial && !plan.Current, exitDone, err
+	}
+	if status, err = c.runSteps(ctx, plan.Steps(c.env, found, keys.given)); status == exitDone {
+		c.tellApplied(plan)
+	}
+	return plan.Trial, status, err
 }
 
 // release is the one that is asked for: a file's, or the repository's.
@@ -151,7 +163,10 @@ func (c *call) changeState(ctx context.Context, args int, decide func(State) (Ch
 		} else if err := c.write(ctx, change); err != nil {
 			return err
 		}
-		return c.say(change.Says)
+		if err := c.say(change.Says); err != nil || c.dryRun || !change.Settled {
+			return err
+		}
+		return c.followLoader(ctx, state)
 	})
 	return exitOf(err), err
 }

@@ -19,12 +19,21 @@ type Change struct {
 	LoaderDisk string
 	LoaderWas  bootstate.Copies
 	Stage      trial.Stage // what the trial that runs has come to, where this says so
+	// Settled says that this boot is a good one: the second loader may follow
+	// the first.
+	Settled bool
 }
 
 // change is a Change to the next state.
 func (s State) change(next bootstate.State, tries bootstate.Tries, says string, a ...any) (Change, error) {
 	writes, err := s.Loader.stateWrites(next, tries)
 	return Change{Says: fmt.Sprintf(says, a...), Writes: writes, LoaderDisk: s.Firmware.Device.DiskUUID, LoaderWas: s.Loader.Copies}, err
+}
+
+// settled is a Change of a boot that is a good one.
+func settled(c Change, err error) (Change, error) {
+	c.Settled = err == nil
+	return c, err
 }
 
 // refuseLoader refuses where the state cannot be changed at all.
@@ -70,6 +79,9 @@ func NewHealthyCommit(s State, now time.Time) (Change, error) {
 // NewCommit decides what `commit` does: a trial that runs is kept, one that
 // has failed is cleared, and the count of unhealthy boots begins anew.
 func NewCommit(s State, now time.Time) (Change, error) {
+	if s.Loader.Legacy != nil {
+		return Change{Says: "nothing to commit: the first psyopsOS's loader knows no trials; `neuralupgrade apply efisys` replaces it"}, nil
+	}
 	if err := s.refuseLoader(); err != nil {
 		return Change{}, err
 	}
@@ -83,8 +95,8 @@ func NewCommit(s State, now time.Time) (Change, error) {
 				"is this the disk that was booted?")
 		}
 		healthy.Left, healthy.Confirm = 0, ""
-		change, err := s.change(committed(l.State, s.Booted, s.BootedVersion, s.proven(s.Booted.Other()), now), healthy,
-			"committed: %s, release %s, is the default", s.Booted, s.BootedVersion)
+		change, err := settled(s.change(committed(l.State, s.Booted, s.BootedVersion, s.proven(s.Booted.Other()), now), healthy,
+			"committed: %s, release %s, is the default", s.Booted, s.BootedVersion))
 		change.Stage = trial.Committed
 		return change, err
 	case l.State.Try == s.Booted:
@@ -95,13 +107,13 @@ func NewCommit(s State, now time.Time) (Change, error) {
 		return Change{Says: fmt.Sprintf("nothing to commit: %s runs as %s, which commits nothing; the default is %s", s.Booted, s.Why, l.State.Good)}, nil
 	case l.State.Try != "":
 		version := s.Side(l.State.Try).Info.Version
-		return s.change(rejected(l.State, version, now), healthy, "the trial of %s, release %s, has failed; %s stays the default", l.State.Try, version, s.Booted)
+		return settled(s.change(rejected(l.State, version, now), healthy, "the trial of %s, release %s, has failed; %s stays the default", l.State.Try, version, s.Booted))
 	case !l.Same:
 		next := l.State
 		next.Seq++
-		return s.change(next, healthy, "finished an earlier change of the boot loader's state; %s is the default", s.Booted)
+		return settled(s.change(next, healthy, "finished an earlier change of the boot loader's state; %s is the default", s.Booted))
 	}
-	change, err := s.change(l.State, healthy, "nothing to commit: %s is the default", s.Booted)
+	change, err := settled(s.change(l.State, healthy, "nothing to commit: %s is the default", s.Booted))
 	change.Stage = trial.Committed // of a trial that was told of it no more
 	return change, err
 }
@@ -156,6 +168,9 @@ func (s State) giveUp(now time.Time) (Change, error) {
 // crash gets back to where a release can be applied.
 func (s State) tryOther(label layout.Label, force bool, now time.Time) (Change, error) {
 	side := s.Side(label)
+	if err := refuseNewLoader(s, Request{}); err != nil {
+		return Change{}, err
+	}
 	switch l := s.Loader; {
 	case s.Booted != l.State.Good && s.Why != bootstate.Fallback:
 		return Change{}, step.WithHint(fmt.Errorf("%s is booted, but %s is the committed side", s.Booted, l.State.Good), "restart into %s", l.State.Good)

@@ -30,9 +30,11 @@ func commands() []command {
 			versionFlag(c, set)
 			set.Var(&c.types, "type", "the `TYPE` of release: psyopsOS (default) or psyopsESP")
 		}, download},
-		{"apply", "a|b|booted|nonbooted [--os-tar F | --os-version V]", "write a release to a side, usually the nonbooted one, and put it on trial", func(c *call, set *flag.FlagSet) {
+		{"apply", "a|b|booted|nonbooted [efisys] [--os-tar F | --os-version V] [--esp-tar F | --esp-version V]", "write a release to a side, usually the nonbooted one, and put it on trial; replace the boot loader", func(c *call, set *flag.FlagSet) {
 			set.StringVar(&c.osTar, "os-tar", "", "the release in `FILE`, with its signature FILE.minisig beside it")
 			set.StringVar(&c.osVersion, "os-version", "", "the `VERSION` in the repository; default the newest")
+			set.StringVar(&c.espTar, "esp-tar", "", "efisys: the release in `FILE`, with its signature FILE.minisig beside it")
+			set.StringVar(&c.espVersion, "esp-version", "", "efisys: the `VERSION` in the repository; default the newest")
 			set.BoolVar(&c.noBootCfg, "no-boot-cfg", false, "write the side and leave the boot loader as it is")
 			set.StringVar(&c.defaultLabel, "default-boot-label", "", "the `LABEL` for the next restart, instead of the one that is written")
 			set.IntVar(&c.tries, "tries", bootstate.MaxTries, "how many boots the release has to prove itself, 1 to 3")

@@ -58,6 +58,7 @@ func inspect(i inspector, s Settings) (State, error) {
 	state.A, state.B = i.side(s.A), i.side(s.B)
 	state.Firmware = i.firmware(s.EFISystem)
 	state.Loader = i.loader(state.Firmware)
+	state.Loader.Running, state.Loader.ChangedNow = report.Loader, isChanged(e.Root)
 	return state, nil
 }
 
@@ -216,7 +217,7 @@ func (i *inspector) readSide(root string, side *Side) (err error) {
 		return nil
 	}
 	if _, err := readBootSum(root); err != nil {
-		side.Incomplete = err.Error()
+		side.Incomplete, side.Unsummed = err.Error(), isThere(files, layout.Manifest)
 		return nil
 	}
 	if i.fully {
@@ -239,27 +240,54 @@ func readBootSum(root string) (bootstate.BootSum, error) {
 }
 
 func (i *inspector) firmware(s VolumeSettings) Firmware {
-	v, found := i.volume(s)
+	v, _ := i.volume(s)
 	f := Firmware{Volume: v}
 	for _, p := range i.points {
 		if v.Err == nil && !v.Mock && p.Source == v.Device.Path() && !strings.HasPrefix(p.SuperOptions+",", "ro,") {
 			f.Users = append(f.Users, "mounted read-write at "+p.Path)
 		}
 	}
-	if f.Err == nil {
-		f.Err = i.with(&v, found.Type, func(root string) error {
-			signatures, err := signaturesAt(root, layout.ESPTarSignature)
-			if err != nil {
-				f.Unsigned = "there is no " + layout.ESPTarSignature
-				return nil
-			}
-			if f.Info, err = i.keys.Info(signatures...); err != nil {
-				f.Unsigned = err.Error()
-			}
-			return nil
-		})
+	if f.Err != nil {
+		return f
+	}
+	signatures, err := i.espSignatures(v)
+	if err != nil {
+		f.Unsigned = err.Error()
+	} else if len(signatures) == 0 {
+		f.Unsigned = "there is no " + layout.ESPTarSignature
+	} else if f.Info, err = i.keys.Info(signatures...); err != nil {
+		f.Unsigned = err.Error()
 	}
 	return f
+}
+
+// espSignatures reads the signatures of the partition's release from the
+// partition itself, as it is written: merely to mount it could change it.
+func (i *inspector) espSignatures(v Volume) (signatures [][]byte, err error) {
+	if v.Mock {
+		signatures, err := signaturesAt(v.MountPoint, layout.ESPTarSignature)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return signatures, err
+	}
+	block, err := i.e.Storage.Open(v.Device.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer block.Close()
+	names, err := espSignatureNames(block)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names[:min(len(names), release.MaxSignatures)] {
+		text, err := bootstate.ReadWhole(block, name, release.MaxSignature)
+		if err != nil {
+			return nil, err
+		}
+		signatures = append(signatures, text)
+	}
+	return signatures, nil
 }
 
 // loader reads the boot loader's state past the page cache's mounts, from the
@@ -290,6 +318,10 @@ func (i *inspector) loader(f Firmware) Loader {
 		}
 	}
 	l.read(first, second)
+	l.On1 = loaderAt(first, layout.Loader)
+	if second != nil {
+		l.On2 = loaderAt(second, layout.Loader)
+	}
 	return l
 }
 

@@ -86,11 +86,11 @@ type call struct {
 	images   *images       // in the place of devices
 	patience time.Duration // with another neuralupgrade that is at work
 
-	version, osVersion, osTar, defaultLabel  string
-	targets, types                           list
-	tries                                    int
-	noBootCfg, force, allowDowngrade, dryRun bool
-	svg                                      bool
+	version, osVersion, osTar, espVersion, espTar, defaultLabel string
+	targets, types                                              list
+	tries                                                       int
+	noBootCfg, force, allowDowngrade, dryRun                    bool
+	svg                                                         bool
 }
 
 // list is a flag that may be given several times, or with commas.

@@ -29,6 +29,7 @@ func planRules() []rule {
 		{"the committed side runs", withLoader(refuseUncommitted)},
 		{"this boot was healthy", withLoader(refuseUnhealthy)},
 		{"both copies agree", withLoader(refuseUnequal)},
+		{"the loader is the one that runs", withLoader(refuseNewLoader)},
 		{"the booted side is not needed by what runs", ofBooted(refuseNeeded)},
 		{"the booted side's twin is proven", ofBooted(refuseUnproven)},
 		{"there is room", refuseRoom},
@@ -105,6 +106,15 @@ func refuseUnequal(s State, _ Request) error {
 		return nil
 	}
 	return step.WithHint(errors.New("the two copies of the boot loader's state differ: an earlier change was cut off"), "`neuralupgrade commit` finishes it")
+}
+
+// refuseNewLoader refuses to put a side on trial in the boot in which the
+// loader was replaced: of two new things one would not know which one failed.
+func refuseNewLoader(s State, r Request) error {
+	if !s.Loader.ChangedNow || r.NoBootCfg {
+		return nil
+	}
+	return step.WithHint(errors.New("the loader was replaced in this boot: it and a side never change at once"), "restart first")
 }
 
 // refuseNeeded refuses to overwrite the booted side under the feet of what

@@ -185,6 +185,7 @@ func loaderTree(l Loader) (t tree) {
 		t.add("default_boot_label", string(l.Legacy.DefaultLabel))
 		t.add("extra_programs", l.Legacy.Programs)
 		t.add("loader", "first psyopsOS")
+		t.add("second_loader", l.Second != "")
 		return t
 	}
 	if l.Picked == 0 {
@@ -198,8 +199,24 @@ func loaderTree(l Loader) (t tree) {
 	t.add("last_updated", updated)
 	t.add("default_boot_label", string(l.State.Good))
 	t.add("extra_programs", programPaths(l.Copies.Menu))
+	t.add("loader", loaderWord(l.On1))
+	if l.Second != "" {
+		t.add("second_loader", loaderWord(l.On2))
+	}
+	t.addSet("running_loader", l.Running)
 	t.add("state", stateTree(l))
 	return t
+}
+
+// loaderWord is a loader's version, or why there is none.
+func loaderWord(f LoaderFile) string {
+	switch {
+	case f.Err != nil:
+		return f.Err.Error()
+	case f.Version == "":
+		return "none of ours"
+	}
+	return f.Version
 }
 
 func stateTree(l Loader) (t tree) {

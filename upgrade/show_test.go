@@ -82,7 +82,7 @@ func TestShowSaysWhatIsIncomplete(t *testing.T) {
 
 func TestADiskOfTheFirstPsyopsOSIsRecognised(t *testing.T) {
 	menu, ok := ParseLegacyMenu([]byte("set timeout=5\n# neuralupgrade-info: last_updated=20240705-173840 default_boot_label=psyopsOS-B extra_programs=/memtest64.efi,/tcshell.efi\nmenuentry x {\n"))
-	want := LegacyMenu{"20240705-173840", layout.SideB, []string{"/memtest64.efi", "/tcshell.efi"}}
+	want := LegacyMenu{LastUpdated: "20240705-173840", DefaultLabel: layout.SideB, Programs: []string{"/memtest64.efi", "/tcshell.efi"}}
 	if !ok || !reflect.DeepEqual(menu, want) {
 		t.Errorf("got %+v, %t", menu, ok)
 	}

@@ -63,6 +63,7 @@ type Side struct {
 	Recovery   bool         // its journal is not written back: GRUB may not be able to read it
 	Damaged    string       // why GRUB would not load it; only where that was asked for
 	Legacy     bool         // written by the first psyopsOS: cannot be checked
+	Unsummed   bool         // a manifest, but no BOOT.SUM: the first psyopsOS's updater wrote it, or a cut was in between
 	Room       int64        // bytes that a release could have here
 }
 
@@ -85,6 +86,10 @@ type Loader struct {
 	Second  string      // path of the second; empty where there is none
 	Legacy  *LegacyMenu // of the first psyopsOS's disks
 	Missing error       // why there is no state at all
+
+	On1, On2   LoaderFile // the loaders themselves; On2 of a disk with a second one
+	Running    string     // the version of the loader through which this machine was booted
+	ChangedNow bool       // the first one was replaced in this boot
 }
 
 // onTrial reports whether GRUB will boot a trial the next time.

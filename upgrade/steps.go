@@ -278,10 +278,7 @@ func bootSumOf(m release.Manifest) (sum bootstate.BootSum, err error) {
 // has written whole.
 func (a *applying) readOwnManifest(_ context.Context, _ *step.Reporter) error {
 	err := a.with(mounts.ReadOnly, func(dir string) (err error) {
-		if a.manifestText, err = readBounded(filepath.Join(dir, layout.Manifest), release.MaxManifest); err != nil {
-			return err
-		}
-		if a.manifestSigs, err = release.ReadSignatures(os.DirFS(dir), layout.ManifestSignature); err != nil {
+		if a.manifestText, a.manifestSigs, err = readManifestAt(dir); err != nil {
 			return err
 		}
 		a.manifest, err = a.keys.VerifyManifest(a.manifestText, release.Texts(a.manifestSigs)...)
@@ -291,6 +288,14 @@ func (a *applying) readOwnManifest(_ context.Context, _ *step.Reporter) error {
 		return step.WithHint(err, "--force writes the side anew")
 	}
 	return a.agrees()
+}
+
+func readManifestAt(dir string) (text []byte, signatures []release.Beside, err error) {
+	if text, err = readBounded(filepath.Join(dir, layout.Manifest), release.MaxManifest); err != nil {
+		return nil, nil, err
+	}
+	signatures, err = release.ReadSignatures(os.DirFS(dir), layout.ManifestSignature)
+	return text, signatures, err
 }
 
 // readBack reads the side from the medium, as the boot loader and init will:

@@ -144,7 +144,7 @@ var blank = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	state, tries := bootstate.Initial(v1, time.Unix(1_790_000_000, 0))
-	first, second, err := loader.Disk{Loader: []byte("loader"), State: state, Tries: tries, Menu: bootstate.Menu{Timeout: 5}}.Files()
+	first, second, err := loader.Disk{Loader: fakeLoader(v1), State: state, Tries: tries, Menu: bootstate.Menu{Timeout: 5}}.Files()
 	if err != nil {
 		return "", err
 	}

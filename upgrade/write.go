@@ -49,24 +49,37 @@ func sameDisk(e Env, writes []StateWrite, was bootstate.Copies, disk string) err
 		return err
 	}
 	for _, w := range writes {
+		if err := stillThere(volumes, points, w.Partition, disk); err != nil {
+			return err
+		}
 		v, err := deviceAt(volumes, w.Partition)
 		if err != nil {
 			return err
 		}
-		if v.DiskUUID != disk {
-			return step.WithHint(fmt.Errorf("%s is on another disk now (%s, was %s)", w.Partition, v.DiskUUID, disk), "was the medium changed? nothing was written to it")
-		}
-		if v.ReadOnly {
-			return fmt.Errorf("%s is write-protected", w.Partition)
-		}
-		for _, p := range points {
-			if p.Source == w.Partition && !strings.HasPrefix(p.SuperOptions+",", "ro,") {
-				return step.WithHint(fmt.Errorf("%s is mounted read-write at %s", w.Partition, p.Path), "unmount it")
-			}
-		}
-		old := map[string][]byte{"grub/STATE1.ENV": was.State1, "grub/STATE2.ENV": was.State2, "grub/TRIES.ENV": was.Tries}[w.Path]
+		old := map[string][]byte{"grub/STATE1.ENV": was.State1, "grub/STATE2.ENV": was.State2, "grub/TRIES.ENV": was.Tries, "grub/MENU.ENV": was.Menu}[w.Path]
 		if err := unchanged(e, v, w.Path, old); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// stillThere refuses a partition of another disk than the one that was looked
+// at, or one that cannot be written past the kernel's back.
+func stillThere(volumes []mounts.Volume, points []mounts.MountPoint, path, disk string) error {
+	v, err := deviceAt(volumes, path)
+	if err != nil {
+		return err
+	}
+	if v.DiskUUID != disk {
+		return step.WithHint(fmt.Errorf("%s is on another disk now (%s, was %s)", path, v.DiskUUID, disk), "was the medium changed? nothing was written to it")
+	}
+	if v.ReadOnly {
+		return fmt.Errorf("%s is write-protected", path)
+	}
+	for _, p := range points {
+		if p.Source == path && !strings.HasPrefix(p.SuperOptions+",", "ro,") {
+			return step.WithHint(fmt.Errorf("%s is mounted read-write at %s", path, p.Path), "unmount it")
 		}
 	}
 	return nil
