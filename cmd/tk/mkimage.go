@@ -140,7 +140,7 @@ func (p *project) prepare(ctx context.Context, e env) (err error) {
 	if p.source, err = readSource(ctx, p.root, p.out, e.settings, time.Now()); err != nil {
 		return err
 	}
-	if err := p.takeKey(ctx, e); err != nil {
+	if err := p.takeKeys(ctx, e); err != nil {
 		return err
 	}
 	cache, err := debian.DefaultCache()

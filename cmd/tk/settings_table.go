@@ -73,6 +73,12 @@ func siteSettings(getenv func(string) string) []settings.Setting {
 	return []settings.Setting{
 		{Key: "sign.key", Kind: settings.Path, Env: one("PSYOPSOS_KEY"), Flag: "sign-key", Sample: "keys/site.key",
 			Meaning: "the secret key `file` that signs releases, with its .pub beside it; without it a development key is made"},
+		{Key: "sign.cosign-key", Kind: settings.Path, List: true, Flag: "cosign-key", Sample: "keys/second.key",
+			Meaning: "a further secret key `file` that signs releases too, with its .pub beside it; again for each"},
+		{Key: "sign.trust-key", Kind: settings.Path, List: true, Flag: "trust-key", Sample: "keys/third.pub",
+			Meaning: "a further public key `file` that images trust, of somebody who does not sign here; again for each"},
+		{Key: "sign.threshold", Kind: settings.Number, Default: one("1"), Flag: "threshold", Check: between(1, 16),
+			Meaning: "how many (`N`) of the trusted keys must have signed what a machine takes and boots"},
 		{Key: "sign.password-file", Kind: settings.Path, Flag: "sign-password-file", Sample: "keys/password",
 			Meaning: "read that key's password from the first line of this `file`"},
 		{Key: "sign.password-command", Flag: "sign-password-command", Sample: "pass show psyopsOS/minisign",

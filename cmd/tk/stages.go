@@ -60,10 +60,11 @@ type project struct {
 	sizes   map[layout.Label]int64
 	append  string // words for the kernel, in the menu's settings
 	key     keyPair
-	// secretKey asks for the password when the first stage signs something.
-	secretKey func() (release.SecretKey, error)
-	packages  debian.Apt
-	deaddrop  string // the folder of releases
+	trusted []keyPair // by images; those that sign first
+	// secretKeys asks for passwords when the first stage signs something.
+	secretKeys func() ([]release.SecretKey, error)
+	packages   debian.Apt
+	deaddrop   string // the folder of releases
 
 	// What flags and settings say of some of the above.
 	image     imageSettings
@@ -210,13 +211,9 @@ func withSpool(do func(spool *os.File) error) error {
 	return errors.Join(do(spool), spool.Close(), os.Remove(spool.Name()))
 }
 
-// keys are what initramfs and image trust.
-func (p project) keys() map[string][]byte {
-	return map[string][]byte{filepath.Base(p.key.file): p.key.public.Text()}
-}
-
 func (p project) squashfs() stage.Stage {
-	inputs := append(p.userland.inputs(), stage.Tool("mksquashfs"), stage.From(initStage), stage.File(p.key.file),
+	inputs := append(p.userland.inputs(), p.keyInputs()...)
+	inputs = append(inputs, stage.Tool("mksquashfs"), stage.From(initStage),
 		stage.Value("version", p.source.version()), stage.Folder(p.path("image/base/overlay")),
 		stage.Value("compression", fmt.Sprint(p.compression)), stage.Value("services", fmt.Sprint(p.services)))
 	for _, dir := range p.overlays {
@@ -263,8 +260,8 @@ func (p project) makeSquashfs(ctx context.Context, w *stage.Work, spool *os.File
 func (p project) initramfs() stage.Stage {
 	list := p.path("u-root-config/modules")
 	return stage.Stage{Name: p.named(initrdStage), Recipe: "1",
-		Inputs: []stage.Input{stage.Tool("depmod"), stage.From(initStage), stage.From(commandsStage), stage.From(p.named(kernelStage), image.ModulesArchive),
-			stage.File(list), stage.File(p.key.file)},
+		Inputs: append(p.keyInputs(), stage.Tool("depmod"), stage.From(initStage), stage.From(commandsStage),
+			stage.From(p.named(kernelStage), image.ModulesArchive), stage.File(list)),
 		Run: func(ctx context.Context, w *stage.Work) error {
 			text, err := os.ReadFile(list)
 			if err != nil {
@@ -292,8 +289,8 @@ func (p project) initramfs() stage.Stage {
 
 func (p project) ostar() stage.Stage {
 	return stage.Stage{Name: p.named(ostarStage), Recipe: "1",
-		Inputs: []stage.Input{stage.From(p.named(kernelStage), layout.Kernel, layout.KernelVersion, layout.SystemMap, layout.KernelConfig, layout.Modloop),
-			stage.From(p.named(initrdStage)), stage.From(p.named(squashStage)), stage.Value("version", p.source.version()), stage.File(p.key.file)},
+		Inputs: append(p.keyInputs(), stage.From(p.named(kernelStage), layout.Kernel, layout.KernelVersion, layout.SystemMap, layout.KernelConfig, layout.Modloop),
+			stage.From(p.named(initrdStage)), stage.From(p.named(squashStage)), stage.Value("version", p.source.version())),
 		Run: func(ctx context.Context, w *stage.Work) error {
 			members := map[string]string{layout.Initramfs: w.Path(p.named(initrdStage), layout.Initramfs)}
 			for _, name := range []string{layout.Kernel, layout.KernelVersion, layout.SystemMap, layout.KernelConfig, layout.Modloop} {
@@ -310,20 +307,20 @@ func (p project) ostar() stage.Stage {
 			if err != nil {
 				return err
 			}
-			key, err := p.secretKey()
+			keys, err := p.secretKeys()
 			if err != nil {
 				return err
 			}
 			_, err = image.OSTar(ctx, image.OSTarOptions{Members: members, Version: p.source.version(), Architecture: "x86_64",
-				Kernel: string(bytes.TrimSpace(version)), Userland: parts.Name, Key: key, Now: time.Now(), Dir: w.Dir}, w.Progress)
+				Kernel: string(bytes.TrimSpace(version)), Userland: parts.Name, Key: keys[0], Cosigners: keys[1:], Now: time.Now(), Dir: w.Dir}, w.Progress)
 			return err
 		}}
 }
 
 func (p project) efisystar() stage.Stage {
 	programs := image.EFIPrograms(os.DirFS("/"), "/")
-	inputs := []stage.Input{stage.Tool("grub-mkimage"), stage.Folder(p.path("image/loader/script")), stage.File(filepath.Join(loader.DefaultModules, "moddep.lst")),
-		stage.Value("version", p.source.version()), stage.File(p.key.file)}
+	inputs := append(p.keyInputs(), stage.Tool("grub-mkimage"), stage.Folder(p.path("image/loader/script")),
+		stage.File(filepath.Join(loader.DefaultModules, "moddep.lst")), stage.Value("version", p.source.version()))
 	for _, program := range programs {
 		inputs = append(inputs, stage.File(program.Source))
 	}
@@ -335,12 +332,12 @@ func (p project) efisystar() stage.Stage {
 		if err := os.WriteFile(filepath.Join(w.Dir, filepath.Base(layout.Loader)), grub, 0o644); err != nil {
 			return err
 		}
-		key, err := p.secretKey()
+		keys, err := p.secretKeys()
 		if err != nil {
 			return err
 		}
 		_, err = image.EFISysTar(ctx, image.EFISysTarOptions{Files: []disk.File{{Path: layout.Loader, Data: grub}}, Programs: programs,
-			Version: p.source.version(), Key: key, Now: time.Now(), Dir: w.Dir}, w.Progress)
+			Version: p.source.version(), Key: keys[0], Cosigners: keys[1:], Now: time.Now(), Dir: w.Dir}, w.Progress)
 		return err
 	}}
 }

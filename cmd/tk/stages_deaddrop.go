@@ -22,9 +22,9 @@ func (p project) efisystarDD() stage.Stage {
 
 func (p project) published(name, from string, tar release.Name) stage.Stage {
 	return stage.Stage{Name: name, Recipe: "1",
-		Inputs: []stage.Input{stage.From(from, tar.String(), tar.String()+".minisig"), stage.File(p.key.file), stage.Value("deaddrop", p.deaddrop)},
+		Inputs: append(p.keyInputs(), stage.From(from, tar.String(), tar.String()+".minisig"), stage.Value("deaddrop", p.deaddrop)),
 		Run: func(ctx context.Context, w *stage.Work) error {
-			keys, err := release.NewKeys(1, p.key.public)
+			keys, err := p.trustedKeys()
 			if err != nil {
 				return err
 			}
