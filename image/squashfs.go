@@ -146,7 +146,7 @@ func writeSquashfs(ctx context.Context, t *tree.Tree, mtime time.Time, c Compres
 	// It refuses -mkfs-time where the environment has a time too.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SOURCE_DATE_EPOCH=") })
 	if said, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("make %s: mksquashfs: %w\n%s", out, err, bytes.TrimSpace(said))
+		return fmt.Errorf("make %s: %s: %w\n%s", out, strings.Join(cmd.Args, " "), err, bytes.TrimSpace(said))
 	}
 	if err := os.Chmod(temp, 0o644); err != nil {
 		return err

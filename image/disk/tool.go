@@ -51,7 +51,7 @@ func (t tools) runIn(ctx context.Context, dir string, stdin io.Reader, name stri
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		err = fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(stdout.String()+stderr.String()))
+		err = fmt.Errorf("%s: %w: %s", strings.Join(append([]string{name}, args...), " "), err, strings.TrimSpace(stdout.String()+stderr.String()))
 		return "", "", withRoomHint(err)
 	}
 	return stdout.String(), stderr.String(), nil

@@ -129,7 +129,7 @@ func (o Options) build(ctx context.Context, files []file) (_ []byte, err error) 
 		"-p", "(memdisk)/" + prefix, "-m", in, "-o", out}, modules()...)
 	cmd := exec.CommandContext(ctx, "grub-mkimage", args...)
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return nil, step.WithHint(fmt.Errorf("grub-mkimage: %w: %s", err, text), "install grub-common and grub-efi-amd64-bin")
+		return nil, step.WithHint(fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, text), "install grub-common and grub-efi-amd64-bin")
 	}
 	return os.ReadFile(out)
 }

@@ -42,7 +42,7 @@ func (g *Graph) Build(ctx context.Context, runner *step.Runner, targets ...strin
 		return nil, err
 	}
 	defer unlock()
-	b := build{Graph: g, runner: runner, index: openIndex(g.dir), slots: make(chan struct{}, g.jobs)}
+	b := build{Graph: g, runner: g.logged(runner), index: openIndex(g.dir), slots: make(chan struct{}, g.jobs)}
 	results := b.all(ctx, stages)
 	err = b.index.save(g.dir)
 	for _, r := range results {
@@ -148,7 +148,7 @@ func (b *build) make(ctx context.Context, s Stage, r *step.Reporter, rec record)
 	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755)); err != nil {
 		return err
 	}
-	log, err := os.Create(filepath.Join(b.dir, ".log", s.Name+".log"))
+	log, err := os.OpenFile(b.log(s.Name), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}

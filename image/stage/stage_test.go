@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -320,18 +321,112 @@ func TestWhyTellsThatAnotherStageRunsFirst(t *testing.T) {
 func TestALogIsKeptForEachStage(t *testing.T) {
 	dir := t.TempDir()
 	g, err := New(dir, 0, Stage{Name: "a", Run: func(_ context.Context, w *Work) error {
-		_, err := io.WriteString(w.Log, "said")
-		return err
+		_, err := io.WriteString(w.Log, "said\n")
+		return errors.Join(err, errors.New("mkthing -x: exit status 1\nno such thing"))
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.Build(context.Background(), quiet()); err != nil {
+	for range 2 { // a second run begins anew
+		if _, err := g.Build(context.Background(), quiet()); err == nil {
+			t.Fatal("it did not fail")
+		}
+	}
+	const want = "[   0.000] a ...\n[   0.000] a: because it was never made\nsaid\n[   0.000] FAILED: a: mkthing -x: exit status 1\nno such thing\n"
+	if log, err := os.ReadFile(filepath.Join(dir, ".log/a.log")); err != nil || string(log) != want {
+		t.Errorf("got %q, %v, want %q", log, err, want)
+	}
+}
+
+func TestWhatAStageMadeElsewhereIsWatched(t *testing.T) {
+	elsewhere := filepath.Join(t.TempDir(), "published")
+	ran := 0
+	g, err := New(t.TempDir(), 0, Stage{Name: "publish", Run: func(_ context.Context, w *Work) error {
+		ran++
+		return errors.Join(os.WriteFile(elsewhere, []byte("x"), 0o644), w.Made(elsewhere))
+	}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if log, err := os.ReadFile(filepath.Join(dir, ".log/a.log")); err != nil || string(log) != "said" {
-		t.Errorf("got %q, %v", log, err)
+	for _, c := range []struct {
+		name   string
+		change func() error
+		want   int
+	}{
+		{"the first time", func() error { return nil }, 1},
+		{"nothing changed", func() error { return nil }, 1},
+		{"it is gone", func() error { return os.Remove(elsewhere) }, 2},
+		{"it was changed", func() error { return os.WriteFile(elsewhere, []byte("another"), 0o644) }, 3},
+	} {
+		if err := c.change(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.Build(context.Background(), quiet()); err != nil || ran != c.want {
+			t.Errorf("%s: it ran %d times, %v; want %d", c.name, ran, err, c.want)
+		}
 	}
+}
+
+// A build is killed in the middle of a stage, as by a power cut: the next one
+// finds the old output or none, and makes a whole one.
+func TestAKilledBuildLeavesNoHalfArtefact(t *testing.T) {
+	if dir := os.Getenv("STAGE_TEST_KILLED"); dir != "" {
+		killedBuild(dir)
+		return
+	}
+	dir := t.TempDir()
+	for range 5 {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestAKilledBuildLeavesNoHalfArtefact$")
+		cmd.Env = append(os.Environ(), "STAGE_TEST_KILLED="+dir)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(out, make([]byte, len("half"))); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // it was killed
+		if _, err := os.Stat(filepath.Join(dir, "slow")); !errors.Is(err, os.ErrNotExist) {
+			t.Fatalf("there is an output after the kill: %v", err)
+		}
+	}
+	g, err := New(dir, 0, Stage{Name: "slow", Run: func(_ context.Context, w *Work) error {
+		return os.WriteFile(filepath.Join(w.Dir, "out"), []byte("whole"), 0o644)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Build(context.Background(), quiet(), "slow"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "slow/out")); string(got) != "whole" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".slow*")); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+}
+
+// killedBuild writes half of an output and waits for its end.
+func killedBuild(dir string) {
+	g, err := New(dir, 0, Stage{Name: "slow", Run: func(_ context.Context, w *Work) error {
+		if err := os.WriteFile(filepath.Join(w.Dir, "out"), []byte("half"), 0o644); err != nil {
+			return err
+		}
+		fmt.Print("half")
+		time.Sleep(time.Minute)
+		return nil
+	}})
+	if err == nil {
+		_, err = g.Build(context.Background(), quiet())
+	}
+	fmt.Print(err)
 }
 
 func TestABuildWaitsForAnotherOne(t *testing.T) {
