@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +22,7 @@ import (
 
 func mkimageCommand() command {
 	return command{
-		name: "mkimage", args: "[STAGE…] [--list-stages] [--why STAGE] [--userland U] [--kernel K] [--node-secrets NODE|FOLDER] [--out DIR] [--json|--verbose|--quiet]",
+		name: "mkimage", args: "[STAGE…] [--list-stages] [--why STAGE] [--check-reproducible] [--userland U] [--kernel K] [--node-secrets NODE|FOLDER] [--out DIR] [--json|--verbose|--quiet]",
 		short:   "build a disk image, or the stages named; what has not changed is not built again",
 		example: "tk mkimage diskimg --kernel generic",
 	}.does(mkimage)
@@ -39,6 +40,7 @@ local deaddrop (tk deaddrop push sends them on).
 	p := newProject()
 	list := flags.Bool("list-stages", false, "list the stages, each after those that it needs")
 	why := flags.String("why", "", "say which input makes this `stage` run")
+	reproducible := flags.Bool("check-reproducible", false, "build twice under other circumstances, and name the first file that differs")
 	tell := flags.telling()
 	p.addFlags(flags)
 	flags.text(&p.secrets, "build.node-secrets")
@@ -70,6 +72,9 @@ local deaddrop (tk deaddrop push sends them on).
 	for i := range targets {
 		targets[i] = p.named(targets[i])
 	}
+	if *reproducible {
+		return p.checkReproducible(ctx, e, targets, append(without(args, "check-reproducible", "out", "source"), p.sameKey()...))
+	}
 	runner, done := tell.runner(e)
 	defer done()
 	if err := p.lockPackages(ctx, runner); err != nil {
@@ -79,6 +84,28 @@ local deaddrop (tk deaddrop push sends them on).
 		return err
 	}
 	return p.publish(graph.Path(p.named(diskStage), p.imageName()))
+}
+
+// without are the arguments but for these flags.
+func without(args []string, names ...string) (rest []string) {
+	for i := 0; i < len(args); i++ {
+		name, _, hasValue := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
+		if strings.HasPrefix(args[i], "-") && slices.Contains(names, name) {
+			if !hasValue && name != "check-reproducible" {
+				i++
+			}
+			continue
+		}
+		rest = append(rest, args[i])
+	}
+	return rest
+}
+
+// sameKey has another build sign with the same key, and use the same demo node.
+func (p *project) sameKey() []string {
+	secrets := firstOf(p.secrets, p.demoNode())
+	key := firstOf(p.signing.key, filepath.Join(p.out, "keys", "development.key"))
+	return []string{"--sign-key", key, "--node-secrets", secrets}
 }
 
 func (p project) listStages(w io.Writer, graph *stage.Graph, asJSON bool) error {

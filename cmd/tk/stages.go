@@ -343,10 +343,7 @@ func (p project) efisystar() stage.Stage {
 }
 
 func (p project) sectar() stage.Stage {
-	dir := p.secrets
-	if dir == "" {
-		dir = filepath.Join(p.out, "demo-node")
-	}
+	dir := firstOf(p.secrets, p.demoNode())
 	return stage.Stage{Name: sectarStage, Recipe: "1", Inputs: []stage.Input{stage.Folder(dir)},
 		Run: func(ctx context.Context, w *stage.Work) error {
 			return image.SecTar(ctx, dir, filepath.Join(w.Dir, sectarName), time.Unix(0, 0))
@@ -401,5 +398,7 @@ func (p project) makeDemo(random interface{ Read([]byte) (int, error) }) error {
 	if p.secrets != "" {
 		return nil
 	}
-	return node.Demo(filepath.Join(p.out, "demo-node"), random)
+	return node.Demo(p.demoNode(), random)
 }
+
+func (p project) demoNode() string { return filepath.Join(p.out, "demo-node") }
