@@ -17,9 +17,13 @@ func TestTheFirstDifferenceIsItsCause(t *testing.T) {
 		want   string
 	}{
 		{"nothing", func(string) error { return nil }, ""},
-		{"a byte", func(two string) error { return os.WriteFile(filepath.Join(two, "stages/kernel/vmlinuz"), []byte("kerNel"), 0o644) },
+		{"a byte", func(two string) error {
+			return os.WriteFile(filepath.Join(two, "stages/kernel/vmlinuz"), []byte("kerNel"), 0o644)
+		},
 			"vmlinuz of the stage kernel from byte 3 on"},
-		{"a longer file", func(two string) error { return os.WriteFile(filepath.Join(two, "stages/disk/img"), []byte("imgs"), 0o644) },
+		{"a longer file", func(two string) error {
+			return os.WriteFile(filepath.Join(two, "stages/disk/img"), []byte("imgs"), 0o644)
+		},
 			"img of the stage disk from byte 3 on"},
 		{"a file too many", func(two string) error { return os.WriteFile(filepath.Join(two, "stages/disk/more"), nil, 0o644) },
 			"more of the stage disk"},
