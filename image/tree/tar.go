@@ -240,6 +240,19 @@ func nodeOf(h *tar.Header) (*Node, error) {
 	return n, nil
 }
 
+// Spooled is a regular file of root's whose content, which must have the size
+// that is told, goes to the end of spool, or where that is nil to memory.
+func Spooled(perm fs.FileMode, content io.Reader, size int64, spool *os.File) (*Node, error) {
+	n := &Node{Mode: perm}
+	if err := n.keep(content, spool); err != nil {
+		return nil, err
+	}
+	if n.Size != size {
+		return nil, fmt.Errorf("the content has %d bytes and should have %d", n.Size, size)
+	}
+	return n, nil
+}
+
 // keep stores the content for later.
 func (n *Node) keep(content io.Reader, spool *os.File) error {
 	if spool == nil {

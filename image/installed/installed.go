@@ -1,0 +1,181 @@
+// Package installed finds out what a root file system is made of, as the
+// distribution that made it notes: lib/apk/db/installed of apk, the dpkg
+// status, whole or in pieces as images without dpkg have it. It reads a tree
+// and changes nothing.
+//
+// Nobody vouches for these notes but whoever made the image; a bill of
+// materials tells them as what they are.
+package installed
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"psyopsOS/image"
+	"psyopsOS/image/tree"
+)
+
+// maxDatabase bounds what is read of one.
+const maxDatabase = 64 << 20
+
+// Packages lists what is installed in t, sorted. unread names package
+// databases that are there and that nobody here reads.
+func Packages(t *tree.Tree) (all []image.Package, unread []string, err error) {
+	root := t.FS()
+	for _, database := range []struct {
+		file  string
+		parse func([]byte) ([]image.Package, error)
+	}{
+		{"lib/apk/db/installed", ParseAPK},
+		{"usr/lib/apk/db/installed", ParseAPK},
+		{"var/lib/dpkg/status", ParseDpkg},
+	} {
+		packages, err := read(root, database.file, database.parse)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, packages...)
+	}
+	pieces, err := fs.Glob(root, "var/lib/dpkg/status.d/*")
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range pieces {
+		if path.Ext(name) == ".md5sums" {
+			continue
+		}
+		packages, err := read(root, name, ParseDpkgPiece)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, packages...)
+	}
+	for _, name := range []string{"var/lib/rpm/rpmdb.sqlite", "usr/lib/sysimage/rpm/rpmdb.sqlite", "usr/lib/sysimage/rpm/Packages.db", "var/lib/rpm/Packages", "var/lib/pacman/local", "var/db/pkg"} {
+		if _, err := fs.Stat(root, name); err == nil {
+			unread = append(unread, name)
+		}
+	}
+	return inDistro(t, all), unread, nil
+}
+
+func read(root fs.FS, name string, parse func([]byte) ([]image.Package, error)) ([]image.Package, error) {
+	info, err := fs.Stat(root, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxDatabase {
+		return nil, fmt.Errorf("%s is a %s of %d bytes", name, info.Mode().Type(), info.Size())
+	}
+	text, err := fs.ReadFile(root, name)
+	if err != nil {
+		return nil, err
+	}
+	packages, err := parse(text)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return packages, err
+}
+
+// inDistro says whose packages these are, sorts them, and leaves out what is
+// noted twice: /lib may be a link to /usr/lib.
+func inDistro(t *tree.Tree, packages []image.Package) []image.Package {
+	name, err := image.ReleaseName(t)
+	if err != nil {
+		name = "" // no os-release
+	}
+	distro, _, _ := strings.Cut(name, " ")
+	for i := range packages {
+		packages[i].Distro = distro
+	}
+	slices.SortFunc(packages, func(a, b image.Package) int {
+		return cmp.Or(strings.Compare(a.Type, b.Type), strings.Compare(a.Name, b.Name), strings.Compare(a.Version, b.Version), strings.Compare(a.Arch, b.Arch))
+	})
+	return slices.Compact(packages)
+}
+
+// ParseAPK reads apk's database: paragraphs of lines KEY:VALUE, the key one
+// letter.
+func ParseAPK(text []byte) ([]image.Package, error) {
+	return paragraphs(text, func(p *image.Package, key, value string) bool {
+		p.Type = "apk"
+		switch key {
+		case "P":
+			p.Name = value
+		case "V":
+			p.Version = value
+		case "A":
+			p.Arch = value
+		case "L":
+			p.License = value
+		case "o":
+			p.Origin = value
+		}
+		return true
+	})
+}
+
+// ParseDpkg reads a dpkg status file. Packages that are not installed any
+// more, but whose configuration is, are left out.
+func ParseDpkg(text []byte) ([]image.Package, error) { return parseDpkg(text, false) }
+
+// ParseDpkgPiece reads a file of status.d, where what is listed is installed
+// and has no Status.
+func ParseDpkgPiece(text []byte) ([]image.Package, error) { return parseDpkg(text, true) }
+
+func parseDpkg(text []byte, installed bool) ([]image.Package, error) {
+	return paragraphs(text, func(p *image.Package, key, value string) bool {
+		p.Type = "deb"
+		switch key {
+		case "Package":
+			p.Name = value
+		case "Version":
+			p.Version = value
+		case "Architecture":
+			p.Arch = value
+		case "Source":
+			p.Origin, _, _ = strings.Cut(value, " ")
+		case "Status":
+			return strings.HasSuffix(value, " installed")
+		}
+		return true
+	}, func(fields map[string]bool) bool { return installed || fields["Status"] })
+}
+
+// paragraphs calls take for each line KEY: VALUE of a paragraph; one of which
+// take says no, or complete does, is no package.
+func paragraphs(text []byte, take func(p *image.Package, key, value string) bool, complete ...func(map[string]bool) bool) ([]image.Package, error) {
+	var packages []image.Package
+	for paragraph := range bytes.SplitSeq(text, []byte("\n\n")) {
+		var p image.Package
+		keep, fields := true, map[string]bool{}
+		for line := range bytes.Lines(paragraph) {
+			key, value, found := strings.Cut(strings.TrimRight(string(line), "\r\n"), ":")
+			if !found || strings.TrimSpace(key) != key || fields[key] {
+				continue // a line of a longer value, or a file's in apk's database
+			}
+			fields[key] = true
+			keep = take(&p, key, strings.TrimSpace(value)) && keep
+		}
+		for _, c := range complete {
+			keep = keep && c(fields)
+		}
+		if len(fields) == 0 || !keep {
+			continue
+		}
+		if p.Name == "" || p.Version == "" {
+			return nil, fmt.Errorf("a package without name or version: %.60q", paragraph)
+		}
+		packages = append(packages, p)
+	}
+	return packages, nil
+}
