@@ -44,6 +44,7 @@ func dependencies() []dependency {
 		{program: "age-keygen", pkg: "age", why: "judges our age keys and the store", test: true},
 		{program: "pass", pkg: "pass", why: "a store of secrets beside our own", test: true},
 		{program: "gpg", pkg: "gnupg", why: "what pass encrypts with", test: true},
+		{program: "rpmbuild", pkg: "rpm", why: "makes kernel packages to take apart", test: true},
 		{program: "cpio", pkg: "cpio", why: "judges our initramfs", test: true},
 		{program: "xz", pkg: "xz-utils", why: "unpacks kernel packages five times faster than we do"},
 	}

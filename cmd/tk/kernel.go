@@ -28,7 +28,7 @@ type kernelSource interface {
 // defaultKernel is Debian's for virtual machines: a third of the size.
 const defaultKernel = "cloud"
 
-const kernelHelp = "`K` is cloud or generic (Debian's), debian:PACKAGE, alpine:PACKAGE (linux-lts), or a folder with lib/modules and a kernel"
+const kernelHelp = "`K` is cloud or generic (Debian's), debian:PACKAGE, alpine:PACKAGE (linux-lts), FILE.rpm (several behind commas, or a folder of them), or a folder with lib/modules and a kernel"
 
 // newKernel takes a short name, KIND:PACKAGE, or a folder.
 func (p *project) newKernel(s imageSettings) kernelSource {
@@ -42,6 +42,9 @@ func (p *project) newKernel(s imageSettings) kernelSource {
 		return debianKernel{p, argument, argument}
 	case "alpine":
 		return alpinePackages{p.alpine, argument}
+	}
+	if files := rpmFiles(s.Kernel); files != nil {
+		return rpmKernel(files)
 	}
 	return folderKernel(s.Kernel)
 }

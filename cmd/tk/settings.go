@@ -15,6 +15,7 @@ import (
 // their defaults from the settings (settings_table.go), fill it.
 type imageSettings struct {
 	Userland    string
+	OCI, Tar    string // what --userland oci and tar are made of
 	Kernel      string
 	Firmware    []string
 	Overlays    []string // folders
@@ -26,6 +27,9 @@ type imageSettings struct {
 
 func (s *imageSettings) addFlags(flags wordsAndFlags) {
 	flags.text(&s.Userland, "build.userland")
+	flags.text(&s.OCI, "build.oci")
+	s.OCI = besideFile(flags.settings, "build.oci")
+	flags.text(&s.Tar, "build.tar")
 	flags.text(&s.Kernel, "build.kernel")
 	flags.list(&s.Firmware, "build.firmware")
 	flags.list(&s.Overlays, "build.overlay")

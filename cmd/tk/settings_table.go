@@ -49,6 +49,8 @@ func buildSettings() []settings.Setting {
 		{Key: "build.out", Kind: settings.Path, Default: one("artifacts"), Env: one("PSYOPSOS_OUT"), Flag: "out",
 			Meaning: "the `folder` for everything that is built"},
 		{Key: "build.userland", Kind: settings.Place, Default: one(defaultUserland), Env: one("PSYOPSOS_USERLAND"), Flag: "userland", Meaning: userlandHelp},
+		{Key: "build.oci", Flag: "oci", Sample: "registry.example/os/alpine:3.20", Meaning: "the container `image` of --userland oci; what begins with ./ or / is a path"},
+		{Key: "build.tar", Kind: settings.Path, Flag: "tar", Sample: "rootfs.tar.zst", Meaning: "the `file` of --userland tar: gzip, zstd, xz, bzip2 or uncompressed"},
 		{Key: "build.kernel", Kind: settings.Place, Default: one(defaultKernel), Env: one("PSYOPSOS_KERNEL"), Flag: "kernel", Meaning: kernelHelp},
 		{Key: "build.append", Env: one("PSYOPSOS_APPEND"), Flag: "append", Sample: "psyopsos.wait=60",
 			Meaning: "more `words` for the kernel, in the boot loader's settings"},

@@ -215,7 +215,7 @@ func (p project) squashfs() stage.Stage {
 	inputs := append(p.userland.inputs(), p.keyInputs()...)
 	inputs = append(inputs, stage.Tool("mksquashfs"), stage.From(initStage),
 		stage.Value("version", p.source.version()), stage.Folder(p.path("image/base/overlay")),
-		stage.Value("compression", fmt.Sprint(p.compression)), stage.Value("services", fmt.Sprint(p.services)))
+		stage.Value("compression", fmt.Sprint(p.compression)), stage.Value("services", fmt.Sprint(p.services)), stage.Value("init", p.initWord()))
 	for _, dir := range p.overlays {
 		inputs = append(inputs, stage.Folder(dir))
 	}
@@ -230,17 +230,22 @@ func (p project) makeSquashfs(ctx context.Context, w *stage.Work, spool *os.File
 	if err != nil {
 		return err
 	}
-	ours, err := base.Overlay()
+	overlays, err := p.baseFor(w, u, func() ([]*tree.Tree, error) {
+		ours, err := base.Overlay()
+		return []*tree.Tree{ours}, err
+	})
 	if err != nil {
 		return err
 	}
-	overlays := []*tree.Tree{ours}
 	for _, dir := range p.overlays {
 		over, err := image.Overlay(os.DirFS(dir), u.Tree)
 		if err != nil {
 			return fmt.Errorf("overlay %s: %w", dir, err)
 		}
 		overlays = append(overlays, over)
+	}
+	if err := p.checkInit(u.Tree, overlays); err != nil {
+		return err
 	}
 	iso, err := p.source.isoJSON()
 	if err != nil {

@@ -26,7 +26,7 @@ type userland interface {
 const defaultUserland = "testos"
 
 // userlandHelp is the text of --userland.
-const userlandHelp = "the root file system: `U` is testos (made of Debian packages) or alpine (of the packages in --world)"
+const userlandHelp = "the root file system: `U` is testos (made of Debian packages), alpine (of the packages in --world), oci:IMAGE (a container image: a layout's folder, an archive, or REGISTRY/NAME:TAG) or tar:FILE (a root file system)"
 
 // newUserland takes KIND or KIND:ARGUMENT.
 func (p *project) newUserland(s imageSettings) (userland, error) {
@@ -39,8 +39,10 @@ func (p *project) newUserland(s imageSettings) (userland, error) {
 		return testosUserland{p}, nil
 	case alpineKind:
 		return alpineUserland{p.alpine}, nil
+	case ociKind, tarKind:
+		return newFileUserland(s, kind, argument)
 	}
-	return nil, oneOf("userland", kind, defaultUserland, alpineKind)
+	return nil, oneOf("userland", kind, defaultUserland, alpineKind, ociKind, tarKind)
 }
 
 // buildUserland makes the userland, and tells what it could not do.

@@ -101,6 +101,23 @@ func ReadTar(r io.Reader, spool *os.File) (*Tree, error) {
 	return t, nil
 }
 
+// ReadRootTar reads the tar of a root file system, as somebody has packed it:
+// with absolute names, or with a folder in the place of a link or a file that
+// it had before.
+func ReadRootTar(r io.Reader, spool *os.File) (*Tree, error) {
+	t := New()
+	err := readMembers(r, spool, trimNames, func(m Member) error {
+		if m.Node == nil {
+			return t.addMember(m)
+		}
+		return t.Put(m.Name, m.Node)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
 // A Member is one member of a tar: a node, or another name of one.
 type Member struct {
 	Name   string
@@ -112,15 +129,17 @@ type Member struct {
 // in their order, to whoever knows better what to do with them. Absolute
 // names, which some makers of container images write, are below the root.
 func ReadMembers(r io.Reader, spool *os.File, take func(Member) error) error {
-	return readMembers(r, spool, func(h *tar.Header) {
-		h.Name = strings.TrimLeft(h.Name, "/")
-		if h.Typeflag == tar.TypeLink {
-			h.Linkname = strings.TrimLeft(h.Linkname, "/")
-		}
-		if h.Name == "" {
-			h.Name = "."
-		}
-	}, take)
+	return readMembers(r, spool, trimNames, take)
+}
+
+func trimNames(h *tar.Header) {
+	h.Name = strings.TrimLeft(h.Name, "/")
+	if h.Typeflag == tar.TypeLink {
+		h.Linkname = strings.TrimLeft(h.Linkname, "/")
+	}
+	if h.Name == "" {
+		h.Name = "."
+	}
 }
 
 func readMembers(r io.Reader, spool *os.File, prepare func(*tar.Header), take func(Member) error) error {
