@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"time"
 
 	"psyopsOS/step"
 )
@@ -16,7 +17,7 @@ import (
 //
 //	psyopsos.fault="STEP:KIND"
 //
-// The kinds: panic and error happen in the step, before it does anything;
+// The kinds: panic, error and hang happen in the step, before it does anything;
 // telling is a panic of who is told that the step has begun, outside of the
 // step's own guard.
 type fault struct{ step, kind string }
@@ -52,6 +53,12 @@ func (f fault) change(line string, s step.Step) step.Step {
 	switch f.kind {
 	case "panic":
 		s.Do = func(context.Context, *step.Reporter) error { panic("a fault was asked for") }
+	case "hang":
+		s.Do = func(context.Context, *step.Reporter) error {
+			for {
+				time.Sleep(time.Hour)
+			}
+		}
 	case "error":
 		s.Do = func(context.Context, *step.Reporter) error { return errors.New("a fault was asked for") }
 	}

@@ -183,6 +183,12 @@ func (i *inspector) side(s VolumeSettings) Side {
 	side.Users = i.users(v)
 	if side.Err == nil {
 		side.Err = i.with(&v, found.Type, func(root string) error { return i.readSide(root, &side) })
+		// What a power cut in the middle of an apply has left may be readable
+		// only with its journal, which whoever writes the side anew replays.
+		if side.Err != nil && side.Recovery {
+			side.Incomplete = "its journal is not written back: " + side.Err.Error()
+			side.Room, side.Err = v.Device.Size, nil
+		}
 	}
 	if i.isImage(v) {
 		side.Room = v.free

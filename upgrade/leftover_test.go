@@ -1,6 +1,8 @@
 package upgrade
 
 import (
+	"bytes"
+	"errors"
 	"testing"
 
 	"psyopsOS/layout"
@@ -44,4 +46,34 @@ func TestAMountOfSomebodyElseStays(t *testing.T) {
 			t.Errorf("%s was unmounted", m.Target)
 		}
 	}
+}
+
+// A power cut in the middle of an apply: the side cannot be read without its
+// journal, but it can be written.
+func TestASideThatNeedsItsJournalIsWrittenAnew(t *testing.T) {
+	w := newWorld(t)
+	second := makeBundle(t, v2)
+	w.publish(second)
+	image := readFile(t, w.images["/dev/vda4"])
+	const incompat, recover = 1024 + 0x60, 4
+	dirty := bytes.Clone(image)
+	dirty[incompat] |= recover
+	w.fake.Unplug("vda4")
+	device := mounts.Device{Name: "vda4", Disk: "vda", Partition: 4, PartUUID: "part4", DiskUUID: "disk"}
+	w.fake.Plug(device, dirty)
+	w.fake.OnMount = func(m mounts.Mount) error {
+		if m.Source != "/dev/vda4" {
+			return nil
+		}
+		if m.Flags&mounts.ReadOnly == 0 && !bytes.Equal(dirty, image) {
+			copy(dirty, image) // the journal is replayed
+		} else if !bytes.Equal(dirty, image) {
+			return errors.New("structure needs cleaning")
+		}
+		return nil
+	}
+	out, _ := w.must(0, "show")
+	has(t, out, "its journal is not written back: ", "structure needs cleaning")
+	w.applies()
+	w.holds(layout.SideB, second)
 }
