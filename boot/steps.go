@@ -81,22 +81,30 @@ func (j *journey) fromSide() []step.Step {
 	return []step.Step{
 		{Name: "read the command line", Do: j.tellCmdline},
 		{Name: "load storage drivers", Do: j.loadStorageDrivers},
-		{Name: "find " + string(j.c.Side), Do: j.findSide},
-		{Name: "mount " + string(j.c.Side), Do: j.mountSide},
-		{Name: "verify the manifest", Do: j.verifyManifest},
-		{Name: "plan memory", Do: j.planMemory},
-		{Name: "copy modloop", Do: j.copyModloop},
+		step.Together(
+			step.Line{
+				{Name: "find " + string(j.c.Side), Do: j.findSide},
+				{Name: "mount " + string(j.c.Side), Do: j.mountSide},
+				{Name: "verify the manifest", Do: j.verifyManifest},
+				{Name: "plan memory", Do: j.planMemory},
+			},
+			step.Line{ // nothing above needs them
+				{Name: "load filesystem drivers", Do: j.loadFilesystemDrivers},
+			},
+		),
 		step.Together(
 			step.Line{ // the long one
 				{Name: "copy squashfs", Do: j.copySquashfs},
 				{Name: "mount the new root", Do: j.mountRoot},
 			},
 			step.Line{ // needs the modloop alone
+				{Name: "copy modloop", Do: j.copyModloop},
 				{Name: "mount modloop", Do: j.mountModloop},
 				{Name: "load drivers", Optional: true, Do: j.loadDrivers},
 				{Name: "look for duplicates", Optional: true, Do: j.findDuplicates},
 				{Name: "read psyops-secret", Optional: true, Do: j.readSecret},
 				{Name: "name network links", Optional: true, Do: j.nameLinks},
+				{Name: "prepare the node's files", Do: j.prepareFiles},
 			},
 		),
 		{Name: "let go of the boot disk", Do: j.releaseDisk},
@@ -112,6 +120,7 @@ func (j *journey) fromPlainRoot() []step.Step {
 	return []step.Step{
 		{Name: "read the command line", Do: j.tellCmdline},
 		{Name: "load storage drivers", Do: j.loadStorageDrivers},
+		{Name: "load filesystem drivers", Do: j.loadFilesystemDrivers},
 		{Name: "find " + j.c.Root, Do: j.findPlainRoot},
 		{Name: "mount the new root", Do: j.mountPlainRoot},
 		{Name: "load drivers", Optional: true, Do: j.loadDrivers},
@@ -134,6 +143,7 @@ type journey struct {
 	drivers  *Drivers         // load storage drivers, load drivers
 	node     secret.Node      // read psyops-secret
 	wired    string           // name network links: the first wired one
+	files    []secret.File    // prepare the node's files
 }
 
 // source is the path of a file on the mounted side.

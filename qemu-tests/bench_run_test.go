@@ -52,6 +52,7 @@ type arrival struct {
 // race boots once, and waits until the new init has switched the machine off.
 func race(ctx context.Context, c course, r racer, dir string) (result, error) {
 	m := vm.Machine{
+		CPUs:   2, // as every machine that psyopsOS is for has: one hashes while one copies
 		Kernel: c.kernel, Initrd: c.initramfs, NoReboot: true,
 		Append: "ro psyopsos=psyopsOS-A console=tty0 console=ttyS0,115200 panic=-1 " + r.words,
 		Disks:  []vm.Disk{{ID: "boot", Path: c.disk, Snapshot: true}},

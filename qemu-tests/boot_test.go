@@ -30,6 +30,8 @@ func TestPowerOnToLoginAndOff(t *testing.T) {
 			t.Errorf("status does not tell %q:\n%s", want, status)
 		}
 	}
+	// The health service reads the sides for a moment, and then lets go of them.
+	g.Runs("for i in $(seq 60); do grep -q healthy /etc/psyopsOS/status/health && break; sleep 1; done")
 	g.Prints("grep -c /dev/vd /proc/mounts || true", "0")
 	g.PowersOff()
 }

@@ -265,7 +265,7 @@ func (p project) makeSquashfs(ctx context.Context, w *stage.Work, spool *os.File
 func (p project) initramfs() stage.Stage {
 	list := p.path("u-root-config/modules")
 	return stage.Stage{Name: p.named(initrdStage), Recipe: "1",
-		Inputs: append(p.keyInputs(), stage.Tool("depmod"), stage.From(initStage), stage.From(commandsStage),
+		Inputs: append(p.keyInputs(), stage.Tool("depmod"), stage.Tool("zstd"), stage.From(initStage), stage.From(commandsStage),
 			stage.From(p.named(kernelStage), image.ModulesArchive), stage.File(list)),
 		Run: func(ctx context.Context, w *stage.Work) error {
 			text, err := os.ReadFile(list)
