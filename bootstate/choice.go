@@ -1,7 +1,9 @@
 package bootstate
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 
 	"psyopsOS/layout"
 )
@@ -117,4 +119,12 @@ func (c *Choice) countRun() {
 	if after, ok := SetVar(c.Tries, "run", strconv.Itoa(run)); ok {
 		c.Tries = after
 	}
+}
+
+// KernelWords is the command line with which the script starts a side: for
+// those who start one without it. A test in image/loader holds the two
+// together.
+func KernelWords(b Boot, partUUID, loader, append string) string {
+	return strings.TrimSpace(fmt.Sprintf("ro psyopsos=%s psyopsos.boot=%s psyopsos.disk=%s psyopsos.loader=%s "+
+		"console=tty0 console=ttyS0,115200 panic=10 oops=panic %s", b.Side, b.Why, partUUID, loader, append))
 }

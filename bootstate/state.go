@@ -98,6 +98,18 @@ type Tries struct {
 	// only a commit from outside. GRUB keeps it and never reads it. It lies
 	// here because it is lost only together with the trial itself.
 	Confirm string
+	// Of is how many boots the trial began with, 0 for MaxTries. It only tells
+	// people how many were used.
+	Of int
+}
+
+// Used is how many boots of the trial have begun.
+func (t Tries) Used() int {
+	of := t.Of
+	if of == 0 {
+		of = MaxTries
+	}
+	return max(0, of-t.Left)
 }
 
 // ConfirmRemote is the Confirm of a trial that nobody on the node commits.
@@ -113,7 +125,7 @@ func ParseTries(data []byte) Tries {
 	if err != nil {
 		return Tries{}
 	}
-	return Tries{Left: count(b.Get("left")), For: number(b.Get("for")), Run: count(b.Get("run")), Confirm: b.Get("confirm")}
+	return Tries{Left: count(b.Get("left")), For: number(b.Get("for")), Run: count(b.Get("run")), Confirm: b.Get("confirm"), Of: count(b.Get("of"))}
 }
 
 // Render is the counts as the 512 bytes of their file.
@@ -124,6 +136,9 @@ func (t Tries) Render() ([]byte, error) {
 	b := Block{{"left", strconv.Itoa(t.Left)}, {"for", strconv.Itoa(t.For)}, {"run", strconv.Itoa(t.Run)}}
 	if t.Confirm != "" {
 		b = append(b, Var{"confirm", t.Confirm})
+	}
+	if t.Of != 0 {
+		b = append(b, Var{"of", strconv.Itoa(t.Of)})
 	}
 	return b.Render()
 }

@@ -87,7 +87,7 @@ func TestWhatIsRenderedIsReadAgain(t *testing.T) {
 			t.Errorf("%+v: rendered as %q", bad, data)
 		}
 	}
-	tries := Tries{2, 41, 3, ConfirmRemote}
+	tries := Tries{Left: 1, For: 41, Run: 3, Confirm: ConfirmRemote, Of: 2}
 	if again := ParseTries(must2(t)(tries.Render())); again != tries {
 		t.Errorf("tries: got %+v, want %+v", again, tries)
 	}

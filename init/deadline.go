@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"psyopsOS/boot"
 	"psyopsOS/layout"
+	"psyopsOS/mounts"
 	"psyopsOS/step"
 	"psyopsOS/trial"
 )
@@ -70,6 +72,26 @@ func deadline() int {
 	everybody := step.Lines(consoles{}, "psyopsOS ", step.Quiet) // failures and warnings
 	tell := step.Tee(step.Lines(openKmsg(), "psyopsOS: ", step.Normal), eventsTo(c.Events), everybody)
 	if err := (trial.Deadline{Limit: c.Deadline, Tell: tell, World: world}).Run(context.Background()); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// restartAfter restarts the machine when a shutdown takes too long: what
+// `neuralupgrade reboot` leaves behind. A shutdown that works ends it.
+func restartAfter(args []string) int {
+	if len(args) != 1 {
+		return 1
+	}
+	most, err := time.ParseDuration(args[0])
+	if err != nil {
+		return 1
+	}
+	outliveSignals()
+	defer trial.Protect(layout.RestartPID)()
+	time.Sleep(most)
+	fmt.Fprintf(consoles{}, "psyopsOS: the shutdown took longer than %v: the machine restarts without it\n", most)
+	if err := trial.RestartNow(mounts.Linux{Root: "/"}); err != nil {
 		return 1
 	}
 	return 0

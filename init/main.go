@@ -31,6 +31,8 @@ func main() {
 		pid1()
 	case name == trial.Name:
 		os.Exit(deadline())
+	case name == trial.RestartName:
+		os.Exit(restartAfter(os.Args[1:]))
 	case name == "init":
 		fmt.Fprintf(os.Stderr, "init: this is process %d, not PID 1 of an initramfs: nothing done\n"+
 			"hint: it is started by the kernel; the updater is the same program by the name neuralupgrade\n", os.Getpid())

@@ -88,7 +88,11 @@ const (
 
 	UpgradeLock   = RunDir + "/neuralupgrade.lock" // held by whoever changes a side or the boot loader's state
 	TrialProgress = RunDir + "/trial"              // how a boot on trial goes
-	DeadlinePID   = RunDir + "/deadline.pid"       // spared by the shutdown's killprocs, as every *.pid there
+	KexecMark     = RunDir + "/kexec"              // a kernel is loaded, to be started at the end of the shutdown
+	StatusLine    = RunDir + "/status"             // `neuralupgrade status --line`, for the shell's profile
+	StatusPrompt  = RunDir + "/prompt"             // a word in the prompt while what runs is not committed
+	RestartPID    = RunDir + "/restart.pid"
+	DeadlinePID   = RunDir + "/deadline.pid" // spared by the shutdown's killprocs, as every *.pid there
 )
 
 // Files of a side.

@@ -10,8 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Name is the deadline's argv[0].
-const Name = "psyopsos-deadline"
+// The argv[0] of what StartCopy starts.
+const (
+	Name        = "psyopsos-deadline"
+	RestartName = "psyopsos-restart" // its argument is how long a shutdown may take
+)
 
 // StartCopy starts our own binary by another name, from a copy in RAM and in a
 // session of its own: neither the end of the initramfs nor a disk that is

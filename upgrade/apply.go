@@ -66,7 +66,7 @@ func (c *call) applySide(ctx context.Context, keys trusted, target string) (tria
 		return false, exitError, err
 	}
 	plan, err := NewPlan(state, Request{Target: target, Release: found.Info, Source: found.TarAddress(), Architecture: c.Architecture,
-		NoBootCfg: c.noBootCfg, DefaultLabel: c.defaultLabel, Force: c.force, AllowDowngrade: c.allowDowngrade, Tries: c.tries, Now: c.env.Now()})
+		NoBootCfg: c.noBootCfg, DefaultLabel: c.defaultLabel, Force: c.force, AllowDowngrade: c.allowDowngrade, Tries: c.tries, Confirm: string(c.confirm), Now: c.env.Now()})
 	if err != nil {
 		return false, exitError, err
 	}
@@ -76,6 +76,7 @@ func (c *call) applySide(ctx context.Context, keys trusted, target string) (tria
 	}
 	if status, err = c.runSteps(ctx, plan.Steps(c.env, found, keys.given)); status == exitDone {
 		c.tellApplied(plan)
+		c.showAtLogin()
 	}
 	return plan.Trial, status, err
 }
@@ -102,7 +103,9 @@ func (c *call) tellApplied(p Plan) {
 		target = "booted side"
 	}
 	fmt.Fprintf(c.env.Stderr, "neuralupgrade INFO Updated %s %s with %s at %s\n", target, p.Side.Label, p.Source, p.Side.MountPoint)
-	if p.Trial {
+	if p.Trial && p.Confirm == bootstate.ConfirmRemote {
+		fmt.Fprintf(c.env.Stderr, "neuralupgrade INFO %s goes on trial with the next restart; only `neuralupgrade commit` from outside keeps it\n", p.Side.Label)
+	} else if p.Trial {
 		fmt.Fprintf(c.env.Stderr, "neuralupgrade INFO %s goes on trial with the next restart; `neuralupgrade commit` then keeps it\n", p.Side.Label)
 	}
 }
@@ -162,6 +165,8 @@ func (c *call) changeState(ctx context.Context, args int, decide func(State) (Ch
 			}
 		} else if err := c.write(ctx, change); err != nil {
 			return err
+		} else {
+			c.showAtLogin()
 		}
 		if err := c.say(change.Says); err != nil || c.dryRun || !change.Settled {
 			return err

@@ -94,7 +94,7 @@ func NewCommit(s State, now time.Time) (Change, error) {
 			return Change{}, step.WithHint(fmt.Errorf("%s runs release %s, but the disk has %q there", s.Booted, s.BootedVersion, booted.Info.Version),
 				"is this the disk that was booted?")
 		}
-		healthy.Left, healthy.Confirm = 0, ""
+		healthy = bootstate.Tries{} // nothing of the trial is left to tell
 		change, err := settled(s.change(committed(l.State, s.Booted, s.BootedVersion, s.proven(s.Booted.Other()), now), healthy,
 			"committed: %s, release %s, is the default", s.Booted, s.BootedVersion))
 		change.Stage = trial.Committed

@@ -38,6 +38,7 @@ func commands() []command {
 			set.BoolVar(&c.noBootCfg, "no-boot-cfg", false, "write the side and leave the boot loader as it is")
 			set.StringVar(&c.defaultLabel, "default-boot-label", "", "the `LABEL` for the next restart, instead of the one that is written")
 			set.IntVar(&c.tries, "tries", bootstate.MaxTries, "how many boots the release has to prove itself, 1 to 3")
+			set.Var(&c.confirm, "confirm", "`WHO` keeps the release: health (default), the checks of the node; remote, only a commit from outside within the time of psyopsos.deadline=")
 			set.BoolVar(&c.allowDowngrade, "allow-downgrade", false, "take a release that is older than one that was committed here")
 			forceFlags(c, set)
 		}, apply},
@@ -45,7 +46,14 @@ func commands() []command {
 		{"health", "", "judge this boot by the programs in /etc/psyopsOS/health.d: commit, or end a failed trial with a restart", none, health},
 		{"rollback", "", "give a trial up; without one, put the other side on trial", forceFlags, rollback},
 		{"set-default", "LABEL", "put psyopsOS-A or psyopsOS-B on trial, to become the default with `commit`", forceFlags, setDefault},
-		{"status", "[--json]", "the booted side, its release, and how the boot went", none, status},
+		{"status", "[--json | --line]", "the booted side, its release, how the boot went, and the last failure", func(c *call, set *flag.FlagSet) {
+			set.BoolVar(&c.line, "line", false, "the same in one line")
+			set.BoolVar(&c.loginScreen, "login-screen", false, "write that line to where the login screen and the shell's prompt have it from")
+		}, status},
+		{"reboot", "[--kexec]", "restart in good order; where the shutdown hangs, all the same", func(c *call, set *flag.FlagSet) {
+			set.BoolVar(&c.kexec, "kexec", false, "start the kernel of the side that the boot loader would take next, without firmware and boot loader; counts as they would")
+			set.BoolVar(&c.loaded, "loaded", false, "start at once the kernel that --kexec has loaded: for the service at the end of a shutdown")
+		}, reboot},
 		{"boot-chart", "[--svg] [FILE]", "where this boot's time went, or that of another machine's boot.json", func(c *call, set *flag.FlagSet) {
 			set.BoolVar(&c.svg, "svg", false, "draw a picture instead of a table")
 		}, bootChart},

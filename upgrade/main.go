@@ -42,10 +42,15 @@ type Env struct {
 	OpenState func(path string) (boot.StateDevice, error)
 	// Restart restarts the machine; the default is reboot(2).
 	Restart func() error
-	Getenv  func(string) string
-	Now     func() time.Time
-	Web     repo.Options
-	lock    string // instead of lockFile: the image that is written
+	// Kexec loads a kernel to be started by a later restart; the default is
+	// kexec_file_load(2).
+	Kexec func(kernel, initramfs *os.File, words string) error
+	// Shutdown begins an orderly restart; the default is the userland's reboot.
+	Shutdown func() error
+	Getenv   func(string) string
+	Now      func() time.Time
+	Web      repo.Options
+	lock     string // instead of lockFile: the image that is written
 }
 
 func (e Env) withDefaults() Env {
@@ -58,6 +63,12 @@ func (e Env) withDefaults() Env {
 	if e.Restart == nil {
 		// A service that hangs must not keep the old release from coming back.
 		e.Restart = func() error { return trial.RestartNow(e.Storage) }
+	}
+	if e.Kexec == nil {
+		e.Kexec = kexecFileLoad
+	}
+	if e.Shutdown == nil {
+		e.Shutdown = shutdown
 	}
 	if e.Getenv == nil {
 		e.Getenv = os.Getenv
@@ -91,6 +102,24 @@ type call struct {
 	tries                                                       int
 	noBootCfg, force, allowDowngrade, dryRun                    bool
 	svg                                                         bool
+	confirm                                                     confirm
+	line, loginScreen, kexec, loaded                            bool
+}
+
+// confirm is the flag that says who keeps a release on trial.
+type confirm string
+
+func (c *confirm) String() string { return string(*c) }
+func (c *confirm) Set(text string) error {
+	switch text {
+	case "health":
+		*c = ""
+	case bootstate.ConfirmRemote:
+		*c = bootstate.ConfirmRemote
+	default:
+		return fmt.Errorf("%q: health or %s", text, bootstate.ConfirmRemote)
+	}
+	return nil
 }
 
 // list is a flag that may be given several times, or with commas.

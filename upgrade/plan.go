@@ -21,7 +21,8 @@ type Request struct {
 	DefaultLabel   string // the side for the next boot, where it is not the target
 	Force          bool   // also the version that has failed, or that is there already
 	AllowDowngrade bool
-	Tries          int // boots that the release has to prove itself; 0: bootstate.MaxTries
+	Tries          int    // boots that the release has to prove itself; 0: bootstate.MaxTries
+	Confirm        string // who may commit the trial: bootstate.Tries
 	Now            time.Time
 }
 
@@ -82,7 +83,10 @@ func planBy(rules []rule, s State, r Request) (Plan, error) {
 	if p.Trial {
 		p.LoaderWas = loader.Copies
 		state, tries := trialOf(loader.State, loader.Tries, "", r.Now)
-		tries.Left = r.tries()
+		tries.Left, tries.Confirm = r.tries(), r.Confirm
+		if tries.Left != bootstate.MaxTries {
+			tries.Of = tries.Left
+		}
 		if p.Writes, err = loader.stateWrites(state, tries); err != nil {
 			return Plan{}, err
 		}
@@ -140,6 +144,9 @@ func (p Plan) String() string {
 		return b.String()
 	}
 	fmt.Fprintf(&b, "put %s on trial: up to %d boots, then %s again unless it is committed\n", p.Side.Label, p.tries(), layout.Label(p.Side.Label).Other())
+	if p.Confirm == bootstate.ConfirmRemote {
+		b.WriteString("    health alone does not commit it: `neuralupgrade commit` does, from outside\n")
+	}
 	for _, w := range p.Writes {
 		fmt.Fprintf(&b, "    write %s on %s\n", w.Path, w.Partition)
 	}

@@ -327,7 +327,7 @@ func TestStatusTellsWhatTheLoaderWillDo(t *testing.T) {
 	w.changeState(func(_ *bootstate.State, tries *bootstate.Tries) { tries.Left = 0 })
 	w.must(0, "commit")
 	out, _ = w.must(0, "status")
-	has(t, out, "failed:    release "+v2+": no report: panic, hang or power cut\n")
+	has(t, out, "failed:    release "+v2+": no report: panic, hang or power cut, 3 tries used\n")
 	w.fake.Unplug("vda")
 	out, _ = w.must(0, "status")
 	has(t, out, "loader:    the disk that was booted is not there\n")

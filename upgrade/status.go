@@ -27,21 +27,26 @@ func status(_ context.Context, c *call) (int, error) {
 		return exitError, err
 	}
 	loader := loaderNow(c.env, c.Settings, report)
-	if c.JSON {
-		err := c.printStatus(raw, loader, report.Side)
-		return exitOf(err), err
+	switch {
+	case c.loginScreen:
+		err = showLine(c.env.Root, report, loader)
+	case c.line:
+		_, err = fmt.Fprintln(c.env.Stdout, loader.line(report))
+	case c.JSON:
+		err = c.printStatus(raw, loader, report)
+	default:
+		_, err = fmt.Fprint(c.env.Stdout, report.Summary(), loader.status(report))
 	}
-	fmt.Fprint(c.env.Stdout, report.Summary(), loader.status(report.Side))
-	return exitDone, nil
+	return exitOf(err), err
 }
 
 // printStatus prints boot.json with what the loader's state says beside it.
-func (c *call) printStatus(raw []byte, l Loader, booted layout.Label) error {
+func (c *call) printStatus(raw []byte, l Loader, report boot.Report) error {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &all); err != nil {
 		return err
 	}
-	text, err := json.Marshal(l.statusTree(booted))
+	text, err := json.Marshal(l.statusTree(report))
 	if err != nil {
 		return err
 	}
@@ -65,7 +70,7 @@ func loaderNow(e Env, s Settings, report boot.Report) Loader {
 }
 
 // statusTree is what a script wants to know.
-func (l Loader) statusTree(booted layout.Label) (t tree) {
+func (l Loader) statusTree(report boot.Report) (t tree) {
 	if l.Picked == 0 {
 		t.add("error", fmt.Sprint(l.Missing))
 		return t
@@ -76,12 +81,16 @@ func (l Loader) statusTree(booted layout.Label) (t tree) {
 	t.add("proven", l.provenSides())
 	t.add("floor", l.State.Floor)
 	t.add("bad", l.State.Bad)
-	t.add("last_failure", l.failure(booted))
+	failed := l.failed(report)
+	t.add("last_failure", failed.String())
+	if failed != (Failure{}) {
+		t.add("failure", failed.tree())
+	}
 	return t
 }
 
 // status are the same facts as lines that line up with boot's.
-func (l Loader) status(booted layout.Label) string {
+func (l Loader) status(report boot.Report) string {
 	var b strings.Builder
 	line := func(key, value string) {
 		if value != "" {
@@ -94,11 +103,15 @@ func (l Loader) status(booted layout.Label) string {
 	}
 	line("default", string(l.State.Good))
 	if l.State.Try != "" {
-		line("trial", fmt.Sprintf("%s, %d tries left", l.State.Try, l.triesLeft()))
+		trial := fmt.Sprintf("%s, %d tries left", l.State.Try, l.triesLeft())
+		if l.Tries.For == l.State.Seq && l.Tries.Confirm == bootstate.ConfirmRemote {
+			trial += "; only `neuralupgrade commit` from outside keeps it"
+		}
+		line("trial", trial)
 	}
 	line("proven", strings.Join(l.provenSides(), " "))
 	line("floor", l.State.Floor)
-	line("failed", l.failure(booted))
+	line("failed", l.failed(report).String())
 	return b.String()
 }
 
@@ -110,22 +123,6 @@ func (l Loader) provenSides() []string {
 		sides = append(sides, string(l.State.Alt))
 	}
 	return sides
-}
-
-// failure is the last one that anybody wrote down, or that nobody could.
-func (l Loader) failure(booted layout.Label) string {
-	reported := fmt.Sprintf("%s, release %s: %s: %s", l.Fail.Side, l.Fail.Version, l.Fail.Stage, l.Fail.Reason)
-	switch good := l.State.Good; {
-	case l.Tries.Run == bootstate.MaxTries && booted != good && l.Fail.Side == good && l.Fail.Seq == l.State.Seq:
-		return reported
-	case l.Tries.Run == bootstate.MaxTries && booted != good:
-		return fmt.Sprintf("%s, release %s: no report: panic, hang or power cut, %d boots", good, l.State.Version(good), l.Tries.Run)
-	case l.Fail.Version != "" && (l.State.Bad == "" || l.State.Bad == l.Fail.Version):
-		return reported
-	case l.State.Bad != "":
-		return fmt.Sprintf("release %s: no report: panic, hang or power cut", l.State.Bad)
-	}
-	return ""
 }
 
 func readReport(root string) (boot.Report, []byte, error) {

@@ -17,7 +17,7 @@ func TestTheNumberOfTriesIsAWish(t *testing.T) {
 	out, _ := w.applies("--tries", "1", "--dry-run")
 	has(t, out, "up to 1 boots, then psyopsOS-A again")
 	w.applies("--tries", "1")
-	if got, want := w.loader().Tries, (bootstate.Tries{Left: 1, For: 2}); got != want {
+	if got, want := w.loader().Tries, (bootstate.Tries{Left: 1, For: 2, Of: 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

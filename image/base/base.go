@@ -1,6 +1,8 @@
 // Package base is what every userland gets on top, whatever it is made of, if
-// OpenRC runs it: so far the service that judges each boot. It reads the
-// embedded folder overlay, whose files are ours, and gives a tree.Tree.
+// OpenRC runs it: the service that judges each boot, the one that starts a
+// loaded kernel at the end of a shutdown, and the line on the login screen that
+// tells what runs. It reads the embedded folder overlay, whose files are ours,
+// and gives a tree.Tree.
 package base
 
 import (
@@ -16,7 +18,7 @@ var overlay embed.FS
 
 // services are what is started, by runlevel.
 func services() map[string][]string {
-	return map[string][]string{"default": {"psyopsos-health"}}
+	return map[string][]string{"default": {"psyopsos-health"}, "shutdown": {"psyopsos-kexec"}}
 }
 
 // Overlay is what is laid over a userland.
