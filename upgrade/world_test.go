@@ -7,7 +7,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,6 +136,8 @@ type world struct {
 	writes    []string // of the state: "PATH of DEVICE at OFFSET"
 	break_    func(path string) error
 	restarted int
+	loaded    []string // kernels: "KERNEL-BYTES INITRAMFS-BYTES WORDS"
+	shutDown  int
 	repo      string
 }
 
@@ -358,6 +362,7 @@ func (w *world) open(path string) (boot.StateDevice, error) {
 
 func (w *world) env() Env {
 	return Env{Stdout: &w.stdout, Stderr: &w.stderr, Root: w.root, Commit: "test", Storage: w.fake, OpenState: w.open, Restart: func() error { w.restarted++; return nil },
+		Kexec: w.kexec, Shutdown: func() error { w.shutDown++; return nil },
 		Getenv: func(string) string { return "" }, Now: func() time.Time { return time.Unix(1_795_000_000, 0) }, Web: repo.Options{}}
 }
 
@@ -396,4 +401,11 @@ func readFile(t testing.TB, name string) []byte {
 		t.Fatal(err)
 	}
 	return content
+}
+
+func (w *world) kexec(kernel, initramfs *os.File, words string) error {
+	k, err1 := io.ReadAll(kernel)
+	i, err2 := io.ReadAll(initramfs)
+	w.loaded = append(w.loaded, fmt.Sprintf("%x %x %s", sha256.Sum256(k), sha256.Sum256(i), words))
+	return errors.Join(err1, err2)
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"psyopsOS/bootstate"
+	"psyopsOS/layout"
 )
 
 func options() Options {
@@ -117,5 +120,24 @@ func TestWhatTheScriptSaysFitsInALine(t *testing.T) {
 				t.Errorf("%s: %d columns: %s", e.Name(), len(longest.Replace(said)), said)
 			}
 		}
+	}
+}
+
+// Who starts a side without the script, with kexec, gives it the same words.
+func TestKernelWordsAreTheScripts(t *testing.T) {
+	text, err := os.ReadFile("script/start.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, ok := strings.Cut(string(text), `linux "($part)/kernel" `)
+	line, _, ok2 := strings.Cut(line, ";")
+	if !ok || !ok2 {
+		t.Fatal("the script starts no kernel as it did")
+	}
+	want := strings.NewReplacer("$1", "B", "$2", "trial2", "$partuuid", "0123-45", "$loader_version", "20261121-101500",
+		"$append", "quiet psyopsos.deadline=60").Replace(line)
+	got := bootstate.KernelWords(bootstate.Boot{Side: layout.SideB, Why: bootstate.Trial(2)}, "0123-45", "20261121-101500", "quiet psyopsos.deadline=60")
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
