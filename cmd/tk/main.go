@@ -54,7 +54,7 @@ func commands() []command {
 	return []command{
 		initCommand().in(taskSetUp), showconfigCommand().in(taskSetUp), checkDepsCommand().in(taskSetUp),
 		completionCommand().in(taskSetUp), manCommand().in(taskSetUp),
-		mkimageCommand().in(taskBuild),
+		mkimageCommand().in(taskBuild), lockCommand().in(taskBuild), outdatedCommand().in(taskBuild), buildpkgCommand().in(taskBuild),
 		vmCommand().in(taskTry),
 		nodeCommand().in(taskNodes), psynetCommand().in(taskNodes),
 		signifyCommand().in(taskPublish), deaddropCommand().in(taskPublish),

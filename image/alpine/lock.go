@@ -105,6 +105,22 @@ func joined(old, more []Locked) []Locked {
 	return all
 }
 
+// Against refuses a lock that has another file than old has under the same
+// name and version: Alpine never builds a version twice.
+func (l Lock) Against(old Lock) error {
+	sums := map[string]string{}
+	for _, p := range slices.Concat(old.Packages, old.Apart) {
+		sums[p.String()+"."+p.Arch] = p.SHA256
+	}
+	for _, p := range slices.Concat(l.Packages, l.Apart) {
+		if was := sums[p.String()+"."+p.Arch]; was != "" && was != p.SHA256 {
+			return step.WithHint(fmt.Errorf("lock: %s has the SHA-256 %s, and %s was locked", p, p.SHA256, was),
+				"a version is built once: if you made it anew yourself, take its line out of the lock file")
+		}
+	}
+	return nil
+}
+
 // ParseLock reads a lock's file.
 func ParseLock(text []byte) (l Lock, err error) {
 	rest, ok := strings.CutPrefix(string(text), lockHeader)

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -161,6 +163,59 @@ func writeHeader(w *tar.Writer, h *tar.Header, content []byte) error {
 	}
 	h.Format = tar.FormatPAX
 	return w.WriteHeader(h)
+}
+
+// Content is a package and what shall be in it.
+type Content struct {
+	Package
+	Files   *tree.Tree
+	Scripts map[string][]byte // by name: post-install, …
+}
+
+// WriteRepository makes packages and their index in folders below dir, one for
+// each architecture, and puts the public key beside them. It gives the
+// packages as the index describes them. The index, which makes packages known,
+// comes last.
+func WriteRepository(dir, description string, contents []Content, by Signer) ([]Package, error) {
+	var all []Package
+	byArch := map[string][]Package{}
+	for _, c := range contents {
+		file, described, err := Pack(c.Package, c.Files, c.Scripts, by)
+		if err != nil {
+			return nil, err
+		}
+		if err := writeBelow(dir, c.Arch, described.File(), file); err != nil {
+			return nil, err
+		}
+		all = append(all, described)
+		byArch[c.Arch] = append(byArch[c.Arch], described)
+	}
+	public, err := RenderKey(&by.Key.PublicKey)
+	if err == nil {
+		err = writeBelow(dir, ".", by.Name, public)
+	}
+	for arch, packages := range byArch {
+		if err != nil {
+			break
+		}
+		var index []byte
+		if index, err = PackIndex(description, packages, by); err == nil {
+			err = writeBelow(dir, arch, indexName, index)
+		}
+	}
+	return all, err
+}
+
+func writeBelow(dir, arch, name string, content []byte) error {
+	name = filepath.Join(dir, arch, name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	temp := name + ".new"
+	if err := os.WriteFile(temp, content, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temp, name)
 }
 
 // PackIndex makes a signed APKINDEX.tar.gz.
