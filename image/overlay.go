@@ -25,11 +25,11 @@ func Overlay(folder fs.FS, userland *tree.Tree) (*tree.Tree, error) {
 		if name == "." {
 			continue
 		}
-		at, err := userland.Follow(name)
+		dir, err := userland.Follow(path.Dir(name))
 		if err != nil {
 			return nil, err
 		}
-		if old, there := userland.Get(at); there && old.Mode.Type() == n.Mode.Type() && old.Mode.Type() != fs.ModeSymlink {
+		if old, there := userland.Get(path.Join(dir, path.Base(name))); there && old.Mode.Type() == n.Mode.Type() && old.Mode.Type() != fs.ModeSymlink {
 			n = n.With(old.Mode&^fs.ModeType, old.UID, old.GID)
 		}
 		if err := over.Add(name, n); err != nil {

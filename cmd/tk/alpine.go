@@ -219,7 +219,7 @@ func (a *alpineSite) trust() (string, error) {
 func (a *alpineSite) lockedInput(name string, pick func(alpine.Lock) []alpine.Locked) stage.Input {
 	return stage.Func(name, func(context.Context) (string, error) {
 		lock, err := a.readLock()
-		return fmt.Sprint(pick(lock)), err
+		return string(alpine.Lock{Packages: pick(lock)}.Render()), err
 	})
 }
 

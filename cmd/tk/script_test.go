@@ -21,5 +21,5 @@ func TestMain(m *testing.M) {
 // must come back.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"s3": startS3}})
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"s3": startS3, "apks": makeApks}})
 }
