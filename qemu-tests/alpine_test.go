@@ -35,7 +35,7 @@ func buildAlpine() (Images, error) {
 		return Images{}, err
 	}
 	ours, theirs := filepath.Join(site, "ours"), filepath.Join(site, "theirs")
-	if err := runTk("buildpkg", "--out", out, "--repository", ours); err != nil {
+	if err := runTk("buildpkg", "--out", out, "--packages", ours); err != nil {
 		return Images{}, err
 	}
 	if err := runTk("mkimage", "diskimg", "--out", out, "--append", "psyopsos.events="+vm.EventsDevice,

@@ -101,7 +101,10 @@ func (a *alpineSite) readRepositories(s alpineSettings) error {
 			"--repository https://MIRROR/alpine/v3.22/main --repository-keys FOLDER; a machine with Alpine has the keys in /etc/apk/keys")
 	}
 	for _, line := range s.Repositories {
-		place, keys, _ := strings.Cut(line, " keys=")
+		place, keys, own := strings.Cut(line, " keys=")
+		if own && !filepath.IsAbs(keys) {
+			keys = filepath.Join(a.client.Base, keys)
+		}
 		r, err := alpine.ParseRepository(place)
 		if err != nil {
 			return usageError{err}

@@ -9,7 +9,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"psyopsOS/image/alpine"
 	"psyopsOS/image/base"
@@ -19,13 +18,11 @@ import (
 )
 
 func buildpkgCommand() command {
-	c := command{
-		name: "buildpkg", args: "[--key KEY] [--repository DIR] [--out DIR]",
+	return command{
+		name: "buildpkg", args: "[--key KEY] [--packages DIR] [--out DIR]",
 		short:   "make signed Alpine packages of neuralupgrade and psyopsOS-base, and their index",
-		example: "tk buildpkg --key site.rsa --repository site/apks",
-	}
-	c.run = func(ctx context.Context, e env, args []string) error { return helped(buildPackages(ctx, e, c, args)) }
-	return c
+		example: "tk buildpkg --key site.rsa --packages site/apks",
+	}.does(buildPackages)
 }
 
 const buildpkgAbout = `
@@ -37,20 +34,18 @@ is an RSA key as abuild-keygen makes it; KEY.pub is what others trust. Without
 Runs in a checkout of psyopsOS.`
 
 func buildPackages(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, buildpkgAbout)
-	p := project{}
+	flags := newFlags(e, c, buildpkgAbout)
+	p := newProject()
+	p.image = imageSettings{Userland: defaultUserland, Kernel: defaultKernel, Compression: "zstd"} // of which nothing is built
 	keyFile := flags.String("key", "", "the secret RSA `key` to sign with")
-	dir := flags.String("repository", "", "the `folder` for the packages; default: OUT/packages")
-	flags.StringVar(&p.out, "out", "artifacts", "the `folder` for everything else that is built")
+	dir := flags.String("packages", "", "the `folder` for the packages; default: OUT/packages")
+	flags.text(&p.root, "build.source")
+	flags.text(&p.out, "build.out")
+	tell := flags.telling()
 	if _, err := flags.parse(e, args, 0, 0); err != nil {
 		return err
 	}
-	var settings imageSettings
-	settings.addFlags(newFlags(c, "").FlagSet)
-	if err := p.take(settings); err != nil {
-		return err
-	}
-	if err := p.prepare(ctx); err != nil {
+	if err := p.prepare(ctx, e); err != nil {
 		return err
 	}
 	*dir = firstOf(*dir, filepath.Join(p.out, "packages"))
@@ -62,8 +57,8 @@ func buildPackages(ctx context.Context, e env, c command, args []string) error {
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	runner := &step.Runner{Sink: buildSink(e.stderr, false, false), Now: func() time.Duration { return time.Since(start) }}
+	runner, done := tell.runner(e)
+	defer done()
 	if _, err := graph.Build(ctx, runner, initStage); err != nil {
 		return err
 	}

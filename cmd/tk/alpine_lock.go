@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	"psyopsOS/image/alpine"
 	"psyopsOS/step"
@@ -20,47 +18,69 @@ the world file. Packages named by --kernel alpine:… and --firmware alpine:…
 are in it too.`
 
 func lockCommand() command {
-	c := command{
+	return command{
 		name: "lock", args: "[--world FILE] [--repository LINE…] [--kernel K] [--firmware SOURCE…] [--allow-downgrade]",
 		short:   "take the newest Alpine packages into the lock file",
 		example: "tk lock --world site/world --repository site/apks --repository-keys site/keys",
-	}
-	c.run = func(ctx context.Context, e env, args []string) error { return helped(lockPackages(ctx, e, c, args)) }
-	return c
+	}.does(lockPackages)
 }
 
 func outdatedCommand() command {
-	c := command{
+	return command{
 		name: "outdated", args: "[--world FILE] [--repository LINE…] [--kernel K] [--firmware SOURCE…] [--json]",
 		short:   "show which Alpine packages `tk lock` would change",
 		example: "tk outdated --world site/world --repository site/apks --repository-keys site/keys",
-	}
-	c.run = func(ctx context.Context, e env, args []string) error { return helped(showOutdated(ctx, e, c, args)) }
-	return c
+	}.does(showOutdated)
 }
 
-// readAlpine reads a command line on which Alpine is what it is about.
-func readAlpine(e env, c command, flags wordsAndFlags, args []string) (*alpineSite, error) {
+// An alpineCommand is a command line on which Alpine is what it is about.
+type alpineCommand struct {
+	*alpineSite
+	e    env
+	tell *telling
+}
+
+// readAlpine parses it.
+func readAlpine(e env, flags wordsAndFlags, args []string) (alpineCommand, error) {
 	var s imageSettings
-	s.addFlags(flags.FlagSet)
-	if err := flags.Set("userland", alpineKind); err != nil {
-		return nil, err
-	}
-	out := flags.String("out", "artifacts", "the `folder` of `tk mkimage`, where the lock is when neither --lock nor --world is given")
+	var out string
+	s.addFlags(flags)
+	flags.text(&out, "build.out")
+	tell := flags.telling()
 	if _, err := flags.parse(e, args, 0, 0); err != nil {
-		return nil, err
+		return alpineCommand{}, err
 	}
-	return newAlpine(s.withDefaults(), *out)
+	s.Userland = alpineKind
+	site, err := newAlpine(s.withDefaults(), out)
+	return alpineCommand{site, e, tell}, err
+}
+
+// step runs one step and tells on standard error what it does.
+func (a alpineCommand) step(ctx context.Context, name string, do func(context.Context, *step.Reporter) error) error {
+	runner, done := a.tell.runner(a.e)
+	defer done()
+	return runner.Run(ctx, step.Step{Name: name, Do: do})
+}
+
+// tellChanges prints them, as JSON where that was asked for.
+func (a alpineCommand) tellChanges(changes []alpine.Change) error {
+	if a.tell.json {
+		return writeJSON(a.e.stdout, append([]alpine.Change{}, changes...))
+	}
+	for _, c := range changes {
+		fmt.Fprintln(a.e.stdout, c)
+	}
+	return nil
 }
 
 func lockPackages(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, lockAbout)
+	flags := newFlags(e, c, lockAbout)
 	downgrade := flags.Bool("allow-downgrade", false, "also take versions that are older than the locked ones")
-	site, err := readAlpine(e, c, flags, args)
+	site, err := readAlpine(e, flags, args)
 	if err != nil {
 		return err
 	}
-	return siteStep(ctx, e, "lock packages", func(ctx context.Context, r *step.Reporter) error {
+	return site.step(ctx, "lock packages", func(ctx context.Context, r *step.Reporter) error {
 		old, changes, packages, others, err := site.changes(ctx, r)
 		if err != nil {
 			return err
@@ -75,20 +95,21 @@ func lockPackages(ctx context.Context, e env, c command, args []string) error {
 		if err := lock.Against(old); err != nil {
 			return err
 		}
-		tellChanges(e, changes)
+		if err := site.tellChanges(changes); err != nil {
+			return err
+		}
 		r.Note("%d packages are locked in %s", len(lock.Packages)+len(lock.Apart), site.lockFile)
 		return site.writeLock(lock)
 	})
 }
 
 func showOutdated(ctx context.Context, e env, c command, args []string) error {
-	flags := newFlags(c, lockAbout)
-	asJSON := flags.Bool("json", false, "a JSON array of name, was and is")
-	site, err := readAlpine(e, c, flags, args)
+	flags := newFlags(e, c, lockAbout)
+	site, err := readAlpine(e, flags, args)
 	if err != nil {
 		return err
 	}
-	return siteStep(ctx, e, "read repositories", func(ctx context.Context, r *step.Reporter) error {
+	return site.step(ctx, "read repositories", func(ctx context.Context, r *step.Reporter) error {
 		old, changes, _, _, err := site.changes(ctx, r)
 		if err != nil {
 			return err
@@ -96,18 +117,8 @@ func showOutdated(ctx context.Context, e env, c command, args []string) error {
 		if len(old.Packages) == 0 {
 			return step.WithHint(fmt.Errorf("no package is locked in %s", site.lockFile), "`tk lock` makes it")
 		}
-		if *asJSON {
-			return json.NewEncoder(e.stdout).Encode(append([]alpine.Change{}, changes...))
-		}
-		tellChanges(e, changes)
-		return nil
+		return site.tellChanges(changes)
 	})
-}
-
-func tellChanges(e env, changes []alpine.Change) {
-	for _, c := range changes {
-		fmt.Fprintln(e.stdout, c)
-	}
 }
 
 // changes tell the lock from the newest packages.
@@ -117,11 +128,4 @@ func (a *alpineSite) changes(ctx context.Context, r *step.Reporter) (old alpine.
 	}
 	packages, others, err = a.newest(ctx, r, a.userland, a.apart)
 	return old, old.Outdated(packages, others), packages, others, err
-}
-
-// siteStep runs one step and tells on standard error what it does.
-func siteStep(ctx context.Context, e env, name string, do func(context.Context, *step.Reporter) error) error {
-	start := time.Now()
-	runner := &step.Runner{Sink: buildSink(e.stderr, false, false), Now: func() time.Duration { return time.Since(start) }}
-	return runner.Run(ctx, step.Step{Name: name, Do: do})
 }
