@@ -26,8 +26,8 @@ check: test-deps ## gofmt, vet, staticcheck, unit tests with the race detector
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags qemu ./...
 	$(GO) test -race ./...
 
-bench: test-deps ## our boot beside a floor program's, with ratios, and benchmarks of packages
-	$(GO) test -count=1 -tags qemu -timeout 60m -run '^$$' -bench Boot -benchtime 1x ./qemu-tests/
+bench: test-deps ## our boot beside a floor program's and our build beside a plain script's, with ratios; benchmarks of packages
+	$(GO) test -count=1 -tags qemu -timeout 60m -run '^$$' -bench 'Boot|Build' -benchtime 1x ./qemu-tests/
 	$(GO) test -run '^$$' -bench . ./...
 
 size: go ## what PID 1 weighs
