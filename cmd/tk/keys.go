@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"psyopsOS/cmd/tk/settings"
 	"psyopsOS/image/stage"
 	"psyopsOS/release"
 	"psyopsOS/step"
@@ -38,6 +39,14 @@ func (s *signingSettings) addFlags(flags wordsAndFlags) {
 	flags.text(&s.passwordFile, "sign.password-file")
 	flags.text(&s.passwordCommand, "sign.password-command")
 }
+
+// siteSigning is what psyops.toml and the environment say.
+func siteSigning(s *settings.Settings) signingSettings {
+	return signingSettings{key: s.Text("sign.key"), passwordFile: s.Text("sign.password-file"), passwordCommand: s.Text("sign.password-command")}
+}
+
+// publicHalf is the file beside a secret key's that has its public half.
+func publicHalf(key string) string { return strings.TrimSuffix(key, ".key") + ".pub" }
 
 // passwords are where the key's password comes from.
 func (s signingSettings) passwords() *passwords {

@@ -17,7 +17,7 @@ import (
 
 func signifySign() command {
 	c := command{
-		name: "sign", args: "--key KEY [--key KEY…] [--add] [--comment TEXT] [--password-file F | --password-command C] FILE…",
+		name: "sign", args: "[--key KEY…] [--add] [--comment TEXT] [--password-file F | --password-command C] FILE…",
 		short:   "sign files with one or more keys, pre-hashed: FILE.minisig, FILE.minisig.KEYID",
 		example: "tk signify sign --key site.key --key second.key psyopsOS.x86_64.20261121-101500.tar",
 	}
@@ -39,15 +39,21 @@ and so is a version in the future: nodes would take nothing newer until then.
 With several encrypted keys the n-th --password-file or --password-command is
 for the n-th; a single one is for all.`)
 	s := signing{pw: passwordFlags(flags), now: time.Now()}
-	keys := flags.strings("key", "the secret `key file`; again for each further key")
+	keys := flags.strings("key", "the secret `key file`, else sign.key of psyops.toml; again for each further key")
 	flags.BoolVar(&s.add, "add", false, "keep FILE.minisig, write FILE.minisig.KEYID only")
 	flags.StringVar(&s.comment, "comment", "", "the trusted `comment`; default: the one of the FILE.minisig that is there, else minisign's own form")
 	files, err := flags.parse(e, args, 1, -1)
 	if err != nil {
 		return err
 	}
+	if key := e.settings.Text("sign.key"); len(*keys) == 0 && key != "" {
+		*keys = []string{key}
+		if len(s.pw.sources()) == 0 {
+			s.pw = siteSigning(e.settings).passwords()
+		}
+	}
 	if len(*keys) == 0 {
-		return usagef("no --key")
+		return usagef("no --key, and no sign.key in psyops.toml")
 	}
 	// Everything that can be refused is, before a password is asked for.
 	comments := make([]string, len(files))

@@ -14,7 +14,7 @@ import (
 
 func signifyVerify() command {
 	c := command{
-		name: "verify", args: "--key KEY.pub [--key KEY.pub…] [--threshold N] FILE…",
+		name: "verify", args: "[--key KEY.pub…] [--threshold N] FILE…",
 		short:   "verify files against FILE.minisig and FILE.minisig.KEYID",
 		example: "tk signify verify --key site.pub psyopsOS.x86_64.20261121-101500.tar",
 	}
@@ -28,14 +28,17 @@ func verify(e env, c command, args []string) error {
 A file is good when as many different keys as the threshold says signed it with
 the same comment. The comment and the keys are printed; what is printed is
 vouched for. Only pre-hashed signatures count.`)
-	files := flags.strings("key", "a trusted public `key file`; again for each further key")
+	files := flags.strings("key", "a trusted public `key file`, else the public half of sign.key; again for each further key")
 	threshold := flags.Int("threshold", 1, "how many different keys must have signed")
 	names, err := flags.parse(e, args, 1, -1)
 	if err != nil {
 		return err
 	}
+	if key := e.settings.Text("sign.key"); len(*files) == 0 && key != "" {
+		*files = []string{publicHalf(key)}
+	}
 	if len(*files) == 0 {
-		return usagef("no --key")
+		return usagef("no --key, and no sign.key in psyops.toml")
 	}
 	keys, err := readPublicKeys(*files, *threshold)
 	if err != nil {
