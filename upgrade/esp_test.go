@@ -127,13 +127,13 @@ func (w *world) fsck(device string) {
 	}
 }
 
-// fsckLost is fsck, which may find clusters that nothing uses: those of a
-// write that was broken off.
+// fsckLost is fsck, which may find clusters that nothing uses, or that the
+// second table has it otherwise: those of a write that was broken off.
 func (w *world) fsckLost(device string) {
 	w.t.Helper()
 	out, _ := exec.Command("fsck.fat", "-n", w.images[device]).CombinedOutput()
 	for line := range strings.Lines(string(out)) {
-		if !strings.Contains(line, "fsck.fat 4") && !strings.Contains(line, "Reclaimed") && !strings.Contains(line, "Free cluster summary") &&
+		if !strings.Contains(line, "fsck.fat 4") && !strings.Contains(line, "Reclaimed") && !strings.Contains(line, "FATs differ") && !strings.Contains(line, "Using first FAT") && !strings.Contains(line, "Free cluster summary") &&
 			!strings.Contains(line, "Auto-correcting") && !strings.Contains(line, "Leaving filesystem") && !strings.Contains(line, " clusters") && strings.TrimSpace(line) != "" {
 			w.t.Errorf("fsck.fat %s: %s", device, line)
 		}
@@ -413,7 +413,9 @@ func (w *world) record(args ...string) (before map[string][]byte, writes []taped
 	w.t.Helper()
 	before = map[string][]byte{}
 	for _, device := range []string{"/dev/vda1", "/dev/vda5"} {
-		before[device] = readFile(w.t, w.images[device])
+		if w.images[device] != "" {
+			before[device] = readFile(w.t, w.images[device])
+		}
 	}
 	e := w.env()
 	e.OpenState = func(path string) (boot.StateDevice, error) {
@@ -449,13 +451,13 @@ func cuts(before map[string][]byte, writes []taped, spoil bool, judge func(cutSt
 	for i, w := range writes {
 		image := now[w.device]
 		old := bytes.Clone(image[w.offset : w.offset+int64(len(w.data))])
-		for _, torn := range []int{0, 512, len(w.data) / 1024 * 512, len(w.data) - 512} {
+		for torn := 0; torn < len(w.data); torn += max(512, len(w.data)/8/512*512) {
 			copy(image[w.offset:], old)
 			copy(image[w.offset:], w.data[:torn])
 			judge(cutState{fmt.Sprintf("write %d of %d (%d bytes at %d of %s), %d bytes done", i, len(writes), len(w.data), w.offset, w.device, torn), now}, w)
 			n++
 			for _, fill := range []byte{0, 0xa5} {
-				if !spoil || torn >= len(w.data) {
+				if !spoil {
 					continue
 				}
 				copy(image[w.offset+int64(torn):], bytes.Repeat([]byte{fill}, 512))

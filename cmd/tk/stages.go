@@ -356,7 +356,7 @@ func (p project) sectar() stage.Stage {
 }
 
 func (p project) diskimg() stage.Stage {
-	return stage.Stage{Name: p.named(diskStage), Recipe: "1",
+	return stage.Stage{Name: p.named(diskStage), Recipe: "2",
 		Inputs: []stage.Input{stage.Tool("mke2fs"), stage.Tool("mkfs.fat"), stage.Tool("mcopy"), stage.From(p.named(ostarStage)), stage.From(efisysStage), stage.From(sectarStage),
 			stage.Value("version", p.source.version()), stage.Value("sizes", fmt.Sprint(p.sizes)), stage.Value("append", p.append)},
 		Run: func(ctx context.Context, w *stage.Work) error {
@@ -375,13 +375,25 @@ func (p project) makeDisk(ctx context.Context, path func(stage string, elem ...s
 	if err != nil {
 		return err
 	}
-	extra, err := image.ProgramFiles(image.EFIPrograms(os.DirFS("/"), "/"))
+	programs := image.EFIPrograms(os.DirFS("/"), "/")
+	extra, err := image.ProgramFiles(programs)
 	if err != nil {
 		return err
 	}
+	signatures, err := filepath.Glob(path(efisysStage, release.Name{Kind: release.ESP, Platform: release.UEFI, Version: p.source.version()}.String()+".minisig*"))
+	if err != nil {
+		return err
+	}
+	for _, name := range signatures {
+		_, suffix, _ := strings.Cut(filepath.Base(name), ".tar.minisig")
+		extra = append(extra, disk.File{Path: layout.ESPTarSignature + suffix, Source: name})
+	}
+	menu := bootstate.Menu{Timeout: bootstate.DefaultTimeout, Append: p.append}
+	for _, program := range programs {
+		menu.Programs = append(menu.Programs, bootstate.Program{Path: "/" + program.Name, Title: program.Title})
+	}
 	state, tries := bootstate.Initial(p.source.version(), p.source.Time)
-	first, second, err := loader.Disk{Loader: grub, State: state, Tries: tries,
-		Menu: bootstate.Menu{Timeout: bootstate.DefaultTimeout, Append: p.append}, Programs: extra}.Files()
+	first, second, err := loader.Disk{Loader: grub, State: state, Tries: tries, Menu: menu, Programs: extra}.Files()
 	if err != nil {
 		return err
 	}
