@@ -91,6 +91,7 @@ type applying struct {
 	manifestText []byte
 	manifestSigs []release.Beside
 	first        *tar.Header // the member behind them
+	whole        bool        // there is no manifest: it is made while the side is written
 }
 
 // fetchManifest reads the manifest and its signatures, the first members. A release that is refused here
@@ -102,8 +103,14 @@ func (a *applying) fetchManifest(ctx context.Context, r *step.Reporter) error {
 	}
 	a.source = &splice{ctx: ctx, from: a.found.Open(ctx), verifier: verifier, tell: func(int64) {}}
 	a.tar = tar.NewReader(a.source)
-	if a.manifestText, err = a.small(layout.Manifest, release.MaxManifest); err != nil {
-		return step.WithHint(err, "a release of the first psyopsOS has no manifest: it cannot be verified while it is written")
+	if a.first, err = a.tar.Next(); err != nil {
+		return err
+	}
+	if a.first.Name != layout.Manifest {
+		return a.withoutManifest(r)
+	}
+	if a.manifestText, err = a.content(a.first, layout.Manifest, release.MaxManifest); err != nil {
+		return err
 	}
 	if err := a.fetchSignatures(); err != nil {
 		return err
@@ -235,10 +242,12 @@ func (a *applying) writeSide(ctx context.Context, r *step.Reporter) error {
 		if err := w.clear(); err != nil {
 			return err
 		}
-		if err := w.members(); err != nil {
-			return err
+		if a.whole {
+			err = a.writeWhole(ctx, w)
+		} else if err = w.members(); err == nil {
+			_, err = a.source.verifier.Verify()
 		}
-		if _, err := a.source.verifier.Verify(); err != nil {
+		if err != nil {
 			return err
 		}
 		r.Fact("fetched", a.source.fetched, "%s fetched, %s were here", step.Bytes(a.source.fetched), step.Bytes(w.reused))
@@ -246,7 +255,10 @@ func (a *applying) writeSide(ctx context.Context, r *step.Reporter) error {
 		if err != nil {
 			return err
 		}
-		head := map[string][]byte{layout.Manifest: a.manifestText}
+		head := map[string][]byte{}
+		if !a.whole {
+			head[layout.Manifest] = a.manifestText
+		}
 		for _, s := range a.manifestSigs {
 			head[layout.ManifestSignature+s.Suffix] = s.Text
 		}
