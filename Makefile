@@ -4,6 +4,8 @@ OUT    ?= artifacts
 TK      = $(OUT)/bin/tk
 COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
 RUN    ?= .
+# No C compiler is needed, but for the race detector.
+export CGO_ENABLED = 0
 
 .PHONY: run test check qemu-test bench size clean help deps test-deps $(TK)
 
@@ -24,7 +26,7 @@ check: test-deps ## gofmt, vet, staticcheck, unit tests with the race detector
 	$(GO) vet ./...
 	$(GO) vet -tags qemu ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags qemu ./...
-	$(GO) test -race ./...
+	CGO_ENABLED=1 $(GO) test -race ./...
 
 bench: test-deps ## our boot beside a floor program's and our build beside a plain script's, with ratios; benchmarks of packages
 	$(GO) test -count=1 -tags qemu -timeout 60m -run '^$$' -bench 'Boot|Build' -benchtime 1x ./qemu-tests/

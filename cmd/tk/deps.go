@@ -46,6 +46,7 @@ func dependencies() []dependency {
 		{program: "gpg", pkg: "gnupg", why: "what pass encrypts with", test: true},
 		{program: "rpmbuild", pkg: "rpm", why: "makes kernel packages to take apart", test: true},
 		{program: "openssl", pkg: "openssl", why: "judges our packages' signatures", test: true},
+		{program: "gcc", pkg: "build-essential", why: "Go's race detector needs it", test: true},
 		{program: "cpio", pkg: "cpio", why: "judges our initramfs", test: true},
 		{program: "xz", pkg: "xz-utils", why: "unpacks kernel packages five times faster than we do"},
 	}
