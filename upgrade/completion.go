@@ -33,7 +33,7 @@ func (cmd command) words() []string {
 	case "show":
 		return []string{"system", "latest"}
 	case "apply":
-		return []string{"a", "b", "booted", "nonbooted"}
+		return []string{"a", "b", "booted", "nonbooted", "efisys"}
 	case "set-default":
 		return []string{"psyopsOS-A", "psyopsOS-B"}
 	case "completion":

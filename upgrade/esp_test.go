@@ -179,6 +179,8 @@ func TestTheLoaderIsReplacedAndTheSecondOneFollowsTheCommit(t *testing.T) {
 	has(t, stderr, "the loader was replaced in this boot", "restart first")
 	_, stderr = w.must(1, "rollback")
 	has(t, stderr, "the loader was replaced in this boot")
+	_, stderr = w.must(1, "reboot", "--kexec")
+	has(t, stderr, "only the firmware can start the new one")
 
 	w.bootsBy(v2, layout.SideA, v1, bootstate.Good)
 	out, _ = w.must(0, "commit")

@@ -76,6 +76,9 @@ func NewNextBoot(s State, loader string) (NextBoot, error) {
 		return NextBoot{}, err
 	}
 	l := s.Loader
+	if l.ChangedNow {
+		return NextBoot{}, step.WithHint(errors.New("the loader was replaced in this boot: only the firmware can start the new one"), "restart without --kexec")
+	}
 	choice := bootstate.Next(l.Copies.State1, l.Copies.State2, l.Copies.Tries, func(label layout.Label) bool {
 		side := s.Side(label)
 		return side.Incomplete == "" && side.Damaged == "" && !side.Recovery
