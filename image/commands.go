@@ -30,6 +30,27 @@ var commandTags = []string{"goshsmall"}
 // commandLinks are what programs call that name a command by its place.
 var commandLinks = []cpio.Record{cpio.Symlink("bin/sh", "../bbin/sh")}
 
+// commandsProgram is the one program in an archive of UrootCommands.
+const commandsProgram = "bbin/bb"
+
+// CommandsProgram is the program in an archive that UrootCommands wrote.
+func CommandsProgram(archive string) ([]byte, error) {
+	content, err := os.ReadFile(archive)
+	if err != nil {
+		return nil, err
+	}
+	records, err := readArchive(content)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", archive, err)
+	}
+	for _, r := range records {
+		if r.Name == commandsProgram {
+			return io.ReadAll(io.NewSectionReader(r, 0, int64(r.FileSize)))
+		}
+	}
+	return nil, fmt.Errorf("%s: no %s in it", archive, commandsProgram)
+}
+
 // UrootCommands builds the commands of the emergency shell into one program
 // and writes to out a cpio archive, not compressed, of bbin/bb and of a link
 // for each command. moduleDir is psyopsOS's source. The same source and Go
@@ -101,7 +122,7 @@ func buildBusybox(ctx context.Context, dir string, packages []string, gopath, ou
 
 // commandArchive lists the program, a link for each command, and commandLinks.
 func commandArchive(busybox string, packages []string) ([]cpio.Record, error) {
-	program, err := fileRecord("bbin/bb", busybox, 0o755)
+	program, err := fileRecord(commandsProgram, busybox, 0o755)
 	if err != nil {
 		return nil, err
 	}

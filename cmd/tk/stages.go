@@ -88,7 +88,7 @@ func (p *project) addFlags(flags wordsAndFlags) {
 func (p project) graph() (*stage.Graph, error) {
 	return stage.New(filepath.Join(p.out, "stages"), 0,
 		p.initBinary(), p.commands(), p.kernelAndModules(), p.squashfs(), p.initramfs(),
-		p.ostar(), p.ostarDD(), p.efisystar(), p.efisystarDD(), p.sectar(), p.diskimg())
+		p.ostar(), p.sbom(), p.ostarDD(), p.efisystar(), p.efisystarDD(), p.sectar(), p.diskimg())
 }
 
 // named is a stage's name. The stages that depend on userland or kernel have
@@ -99,7 +99,7 @@ func (p project) named(stage string) string {
 		return variant(stage, p.kernel.id())
 	case squashStage:
 		return variant(stage, p.userland.id())
-	case ostarStage, ostarDDStage, diskStage:
+	case ostarStage, sbomStage, ostarDDStage, diskStage:
 		return variant(stage, p.userland.id(), p.kernel.id())
 	}
 	return stage
