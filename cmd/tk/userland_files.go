@@ -31,9 +31,15 @@ func newFileUserland(s imageSettings, kind, argument string) (userland, error) {
 	own := map[string]string{ociKind: s.OCI, tarKind: s.Tar}[kind]
 	switch argument = cmp.Or(argument, own); {
 	case argument == "":
-		return nil, step.WithHint(usagef("--userland %s: of what?", kind), "--userland oci:IMAGE, or --userland tar:FILE")
+		return nil, usagef("--userland %s: of what? oci:IMAGE or tar:FILE", kind)
 	case kind == tarKind:
-		return tarUserland(argument), nil
+		_, err := os.Stat(argument)
+		return tarUserland(argument), err
+	}
+	if file := oci.LocalPath(argument); file != "" {
+		if _, err := os.Stat(file); err != nil {
+			return nil, err
+		}
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
