@@ -25,9 +25,9 @@ echo '# ostar'; tar -tvf ostar/*.tar | awk '{print $1, $2, $6}'
 echo '# efisystar'; tar -tvf efisystar/*.tar | awk '{print $1, $2, $6}' | grep -v -e memtest -e shell
 echo '# sectar'; tar -tvf sectar/psyops-secret.tar | awk '{print $1, $2, $6}'
 echo '# initramfs'; zstd -dcq initramfs/initramfs | cpio -itv --quiet -n 2>/dev/null |
-	awk '{print $1, $3 "/" $4, $NF}' | grep -v -e ' lib/modules/' -e ' bbin/' -e ' bin/' -e ' etc/psyopsOS/keys/'
+	awk '{name = $NF; if (/^l/) name = $(NF-2) " -> " $NF; print $1, $3 "/" $4, name}' | grep -v -e ' lib/modules/' -e ' bbin/' -e ' etc/psyopsOS/keys/'
 echo '# modloop'; unsquashfs -llc modloop.link | awk '{print $1, $2, $NF}' | grep -v /modules/.*/
-echo '# squashfs'; unsquashfs -llc squashfs/squashfs | awk '{print $1, $2, $NF}' |
+echo '# squashfs'; unsquashfs -llc squashfs/squashfs | awk '{name = $NF; if (/^l/) name = $(NF-2) " -> " $NF; print $1, $2, name}' |
 	grep -e psyops -e neuralupgrade -e /etc/fstab -e /media -e lib/modules -e lib/firmware -e ' [^ ]*/run$' -e 'squashfs-root/[^/]*$'
 echo '# diskimg'; sgdisk -p diskimg/psyopsOS.img | sed -n '/^Number/,$p' | awk '{print $1, $2, $3, $6, $7, $8, $9}'
 `
