@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"psyopsOS/layout"
 	"psyopsOS/vm"
@@ -73,7 +74,7 @@ func runTk(words ...string) error {
 }
 
 func TestAUserlandAndAKernelOfAlpinePackagesBoot(t *testing.T) {
-	g := boot(t, Scenario{Images: alpineImages, Machine: vm.Machine{NICs: []vm.NIC{{}}}})
+	g := boot(t, Scenario{Images: alpineImages, Machine: vm.Machine{NICs: []vm.NIC{{}}}, Deadline: 8 * time.Minute})
 	checkAlpineRelease(t, g.Images)
 	g.HandsOver()
 	g.Login()

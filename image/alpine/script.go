@@ -68,6 +68,8 @@ func idle(words []string) bool {
 	switch words[0] {
 	case "exit", "true", ":", "set", "echo", "fi", "done", "esac", "return", "}":
 		return true
+	case "then", "else":
+		return len(words) == 1
 	}
 	return false
 }

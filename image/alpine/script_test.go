@@ -17,7 +17,7 @@ func TestReadScript(t *testing.T) {
 		{"a continued line", "adduser -S \\\n -D x\n", "adduser -S -D x", ""},
 		{"a variable is not guessed", "adduser -S $user\n", "", "adduser -S $user"},
 		{"a condition is not guessed", "id x || adduser -S x\n", "", "id x || adduser -S x"},
-		{"what is in a condition may not happen", "if [ -x /bin/y ]; then\n adduser -S x\nfi\nadduser -S z\n", "adduser -S z", "if [ -x /bin/y ];then;adduser -S x"},
+		{"what is in a condition may not happen", "if [ -x /bin/y ]; then\n adduser -S x\nfi\nadduser -S z\n", "adduser -S z", "if [ -x /bin/y ];adduser -S x"},
 		{"nor what is in a function", "make() {\n adduser -S x\n}\nadduser -S z\n", "adduser -S z", "make() {;adduser -S x"},
 		{"nor what is in a here-document", "cat <<E\nadduser -S x\nE\n", "", "cat <<E;adduser -S x;E"},
 		{"anything else is told", "mkdir -p /var/x; chown x /var/x # why\n", "", "mkdir -p /var/x;chown x /var/x"},
