@@ -615,3 +615,26 @@ func TestTheLoaderOfAnotherDiskIsNotReplaced(t *testing.T) {
 	_, stderr := w.must(1, "apply", "efisys", "--esp-tar", "/none")
 	has(t, stderr, "none")
 }
+
+// What a tar says is bounded, and nothing of it gets a name that means
+// something else here.
+func FuzzESPRelease(f *testing.F) {
+	for _, programs := range []map[string]string{nil, {"a.efi": "a"}} {
+		f.Add(espBundle(f, v2, programs).tar[:8<<10])
+	}
+	f.Add(espBundle(f, v2, map[string]string{"a.efi": "a", "b.efi": "b"}).tar)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		e := espRelease{Info: release.Info{Kind: release.ESP, Version: v2, Programs: []string{"a.efi", "b.efi"}}}
+		if e.read(bytes.NewReader(text)) != nil {
+			return
+		}
+		for _, p := range e.Programs {
+			if reserved(p.name()) || strings.ContainsAny(p.name(), "/\\~") || p.content == nil {
+				t.Errorf("program %q", p.Path)
+			}
+		}
+		if _, err := e.menu(bootstate.Menu{}).Render(); err != nil && len(e.Programs) == 0 {
+			t.Error(err)
+		}
+	})
+}
