@@ -61,6 +61,7 @@ func buildVariant(v variantImages, side string, flags ...string) (Images, error)
 	cmd := exec.Command("go", append([]string{"run", "psyopsOS/cmd/tk", "mkimage", "diskimg", "--out", out,
 		"--append", "psyopsos.events=" + vm.EventsDevice,
 		"--size", "psyopsOS-A=" + side, "--size", "psyopsOS-B=" + side, "--size", "psyops-secret=16"}, flags...)...)
+	cmd.Env = append(os.Environ(), "PSYOPSOS_CONFIG=none") // a developer's own settings
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return Images{}, fmt.Errorf("%v: %w", cmd.Args, err)

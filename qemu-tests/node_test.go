@@ -16,7 +16,7 @@ import (
 func tk(t *testing.T, home string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"run", "psyopsOS/cmd/tk"}, args...)...)
-	cmd.Env = append(os.Environ(), "PSYOPSOS_STORE="+filepath.Join(home, "store"), "PSYOPSOS_IDENTITY="+filepath.Join(home, "age.key"))
+	cmd.Env = append(os.Environ(), "PSYOPSOS_CONFIG=none", "PSYOPSOS_STORE="+filepath.Join(home, "store"), "PSYOPSOS_IDENTITY="+filepath.Join(home, "age.key"))
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
 	if err != nil {

@@ -133,7 +133,9 @@ func loadFile(set *flag.FlagSet, name string) error {
 	for _, key := range keys {
 		f := set.Lookup(key)
 		if f == nil {
-			return step.WithHint(fmt.Errorf("%s: no setting %q", name, key), "the settings are called like the flags: `neuralupgrade help` lists them")
+			var names []string
+			set.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
+			return step.WithHint(fmt.Errorf("%s: no setting %q", name, key), "the nearest is %s; the settings are called like the flags, which `neuralupgrade help` lists", step.Nearest(key, names))
 		}
 		switch values[key].(type) {
 		case string, bool:

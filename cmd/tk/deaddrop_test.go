@@ -40,6 +40,7 @@ func startS3(ts *testscript.TestScript, neg bool, args []string) {
 // A node's client reads what `tk deaddrop serve` offers: latest by its
 // redirect, and a tar that goes on where it was broken off.
 func TestANodeFetchesARelaseFromDeaddropServe(t *testing.T) {
+	t.Setenv(configVariable, "none") // a developer's own settings
 	public, secret, err := release.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)

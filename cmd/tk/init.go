@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"psyopsOS/cmd/tk/settings"
+	"psyopsOS/image/alpine"
 	"psyopsOS/node"
 	"psyopsOS/release"
 	"psyopsOS/step"
@@ -50,7 +51,7 @@ DIR/psyops.toml   every setting with what it means; what is not set is a comment
 DIR/keys/site.*   the key that signs your releases, and its public half
 DIR/keys/age.key  alone reads the store: keep a copy in a safe place
 DIR/store/        nodes and their secrets, encrypted; the psynet's CA among them
-DIR/world         packages, for userlands that are made of packages
+DIR/world         the packages of the alpine userland
 DIR/.gitignore    the folder can be a git repository without its private keys
 Nothing that is there is touched.
 `+passwordHelp)
@@ -124,13 +125,10 @@ func (s site) make(ctx context.Context, e env) error {
 	if err := s.makeNode(ctx); err != nil {
 		return err
 	}
-	return errors.Join(writeWhole(at(siteWorld), []byte(worldText), 0o644),
+	return errors.Join(writeWhole(at(siteWorld), alpine.DefaultWorld(), 0o644),
 		writeWhole(at(".gitignore"), []byte("/artifacts/\n/keys/*.key\n*.img\n"), 0o644),
 		writeWhole(at(settings.FileName), []byte(s.config()), 0o644))
 }
-
-const worldText = `# A package a line, as in Alpine's /etc/apk/world: NAME, or NAME=VERSION.
-`
 
 func (s site) makeNode(ctx context.Context) error {
 	folder := node.AgeFolder{Dir: filepath.Join(s.dir, siteStore), Identity: filepath.Join(s.dir, siteIdentity)}

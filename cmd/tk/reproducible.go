@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"psyopsOS/step"
 )
@@ -118,6 +119,8 @@ func (v variation) run(ctx context.Context, e env, root string, files, args []st
 		asUser(cmd, v.uid)
 	}
 	cmd.Env, cmd.Stdout, cmd.Stderr = v.env, e.stderr, e.stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
 	return cmd.Run()
 }
 

@@ -29,10 +29,10 @@ func vmTest() command {
 
 // A bootTest is what `tk vm test` waits for, and what came of it.
 type bootTest struct {
-	until   string
-	timeout time.Duration
-	logs    string
-	tell    *telling
+	until       string
+	timeout     time.Duration
+	logs        string
+	json, quiet bool
 }
 
 // A bootResult is told on stdout.
@@ -55,7 +55,8 @@ console. health logs in there as root, which needs a root without a password
 		f.StringVar(&t.until, "until", "login", "what to wait for: `login or health`")
 		f.DurationVar(&t.timeout, "timeout", 5*time.Minute, "how long, as 90s or 5m")
 		f.StringVar(&t.logs, "logs", "", "keep the console in this `folder`")
-		t.tell = f.telling()
+		f.BoolVar(&t.json, "json", false, "print what came of it as JSON")
+		f.BoolVar(&t.quiet, "quiet", false, "print nothing where all is well")
 	})
 	if err != nil {
 		return err
@@ -87,10 +88,10 @@ console. health logs in there as root, which needs a root without a password
 }
 
 func (t bootTest) report(w io.Writer, r bootResult) error {
-	if t.tell.json {
+	if t.json {
 		return writeJSON(w, r)
 	}
-	if r.Error == "" && !t.tell.quiet {
+	if r.Error == "" && !t.quiet {
 		fmt.Fprintf(w, "%s: login %.1f s after power-on (%s)\n", r.Disk, r.LoginSeconds, r.Accel)
 		if r.Health != nil {
 			fmt.Fprintf(w, "healthy\n")

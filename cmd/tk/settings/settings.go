@@ -25,8 +25,9 @@ const FileName = "psyops.toml"
 type Kind string
 
 // The kinds. A relative Path in the file, and one that is the default, begins
-// at the file's folder. A Place is a Path where it has a slash and no scheme
-// before it, and a word otherwise: cloud, ./kernel, pass:psyopsOS.
+// at the file's folder. A Place is a Path where it has a slash, or ./ or ../
+// behind a scheme, and a word otherwise: cloud, ./kernel, oci:./image,
+// pass:psyopsOS.
 const (
 	Text   Kind = "" // the zero value
 	Path   Kind = "path"
@@ -203,22 +204,28 @@ func (s *Settings) Value(key string) Value {
 	if s.File != "" && (v.Source == FromFile || v.Source == FromProfile || v.Source == FromDefault) {
 		v.Words = slices.Clone(v.Words)
 		for i, word := range v.Words {
-			if v.isRelative(word) {
-				v.Words[i] = filepath.Join(filepath.Dir(s.File), word)
-			}
+			v.Words[i] = v.below(filepath.Dir(s.File), word)
 		}
 	}
 	return v
 }
 
-func (v Setting) isRelative(word string) bool {
-	switch {
-	case word == "" || filepath.IsAbs(word):
-		return false
-	case v.Kind == Place:
-		return strings.Contains(word, "/") && !regexp.MustCompile(`^[a-z][a-z0-9+.-]+:`).MatchString(word)
+// below is word with its relative path begun at dir: a whole Path, a Place
+// with a slash, and what stands behind a scheme as ./ or ../.
+func (v Setting) below(dir, word string) string {
+	scheme, rest := "", word
+	if at := regexp.MustCompile(`^[a-z][a-z0-9+.-]+:`).FindString(word); v.Kind == Place && at != "" {
+		scheme, rest = at, word[len(at):]
 	}
-	return v.Kind == Path
+	switch {
+	case v.Kind != Path && v.Kind != Place, rest == "", filepath.IsAbs(rest):
+		return word
+	case scheme != "" && !strings.HasPrefix(rest, "./") && !strings.HasPrefix(rest, "../"):
+		return word
+	case v.Kind == Place && !strings.Contains(rest, "/"):
+		return word
+	}
+	return scheme + filepath.Join(dir, rest)
 }
 
 // Text is a value that is no list.

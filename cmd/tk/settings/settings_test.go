@@ -111,9 +111,10 @@ func TestPathsOfTheFileBeginAtItsFolder(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", key, got, want)
 		}
 	}
-	for word, want := range map[string]bool{"cloud": false, "debian:linux-image": false, "pass:a/b": false, "a/b": true, "/a": false, "": false} {
-		if got := (Setting{Kind: Place}).isRelative(word); got != want {
-			t.Errorf("%q is a relative path: %v", word, got)
+	for word, want := range map[string]string{"cloud": "cloud", "debian:linux-image": "debian:linux-image", "pass:a/b": "pass:a/b", "a/b": "/d/a/b",
+		"/a": "/a", "": "", "oci:./image": "oci:/d/image", "tar:../x.tar": "tar:/x.tar", "oci:registry/image:tag": "oci:registry/image:tag"} {
+		if got := (Setting{Kind: Place}).below("/d", word); got != want {
+			t.Errorf("%q: got %s, want %s", word, got, want)
 		}
 	}
 	s, _, err = load(t, "", map[string]string{"OUT": "here"})
