@@ -21,7 +21,7 @@ import (
 // Bounds of an ESP release: it is verified whole, in memory, before the first
 // byte of it is written.
 const (
-	maxESPTar = 24 << 20
+	maxESPTar = 12 << 20
 	maxLoader = 4 << 20
 )
 

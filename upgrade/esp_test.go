@@ -258,7 +258,7 @@ func TestWhatIsNoReleaseForThisPartitionIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	writes, err := bootstate.PlanFiles(d, 512, someTime, bootstate.FileChange{Path: "owners.own", Data: make([]byte, 25<<20)})
+	writes, err := bootstate.PlanFiles(d, 512, someTime, bootstate.FileChange{Path: "owners.own", Data: make([]byte, 31<<20)})
 	if err := errors.Join(err, bootstate.WriteBlocks(d, writes, func(bootstate.BlockWrite) {})); err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +321,7 @@ func TestWhatIsNoReleaseForThisPartitionIsRefused(t *testing.T) {
 		}, nil, "is the loader of release"},
 		{"more programs than the menu holds", func() string { return put(espBundle(t, v2, six)) }, nil, "6 extra programs"},
 		{"a program that does not fit", func() string {
-			return put(espBundle(t, v2, map[string]string{"big.efi": strings.Repeat("big", 7<<20)}))
+			return put(espBundle(t, v2, map[string]string{"big.efi": strings.Repeat("big", 3<<20)}))
 		}, nil, "there is no room"},
 		{"a mock", func() string { return put(espBundle(t, v2, nil)) }, []string{"--efisys-mock"}, "leave --efisys-mock out"},
 		{"an ESP release for a side", func() string { return put(espBundle(t, v2, nil)) }, []string{"side"}, "type psyopsESP does not go on a side"},
