@@ -197,3 +197,10 @@ func TestAPackageKeyThatCannotBeUsedIsTold(t *testing.T) {
 		}
 	}
 }
+
+func TestAFolderThatIsNotThereIsNamed(t *testing.T) {
+	_, err := readFolder("linux-lts")
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "folder linux-lts") || !strings.Contains(step.HintOf(err), "alpine:PACKAGE") {
+		t.Errorf("got %v, hint %q", err, step.HintOf(err))
+	}
+}

@@ -87,7 +87,7 @@ type folderFirmware string
 func (f folderFirmware) inputs() []stage.Input { return []stage.Input{stage.Folder(string(f))} }
 
 func (f folderFirmware) trees(context.Context, *stage.Work, *os.File) ([]packageTree, error) {
-	t, err := tree.FromFS(os.DirFS(string(f)), tree.PlainModes)
+	t, err := readFolder(string(f))
 	return []packageTree{{tree: t}}, err
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"psyopsOS/image/debian"
 	"psyopsOS/image/stage"
 	"psyopsOS/image/tree"
+	"psyopsOS/step"
 )
 
 // A kernelSource is one way to come by a kernel with its modules. The stage
@@ -85,6 +87,15 @@ func (k folderKernel) id() string { return filepath.Base(string(k)) }
 func (k folderKernel) inputs() []stage.Input { return []stage.Input{stage.Folder(string(k))} }
 
 func (k folderKernel) files(context.Context, *stage.Work, *os.File) (*tree.Tree, []image.Package, error) {
-	t, err := tree.FromFS(os.DirFS(string(k)), tree.PlainModes)
+	t, err := readFolder(string(k))
 	return t, nil, err
+}
+
+// readFolder is a folder of the build machine as a tree, all root's.
+func readFolder(name string) (*tree.Tree, error) {
+	t, err := tree.FromFS(os.DirFS(name), tree.PlainModes)
+	if err != nil {
+		err = step.WithHint(fmt.Errorf("folder %s: %w", name, err), "what is no folder has a kind before it: debian:PACKAGE, alpine:PACKAGE")
+	}
+	return t, err
 }
