@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -55,11 +56,16 @@ type Suite struct {
 
 // atOnce is how many machines may run at a time: two cores are what continuous
 // integration has, and a third guest makes three slow ones.
+// QEMU_AT_ONCE is for a machine with more.
 const atOnce = 2
 
 // NewSuite is a suite whose logs go to folder logs.
 func NewSuite(images func() (Images, error), logs string) *Suite {
-	return &Suite{Images: images, Logs: logs, Getenv: os.Getenv, slots: make(chan struct{}, atOnce)}
+	slots := atOnce
+	if n, err := strconv.Atoi(os.Getenv("QEMU_AT_ONCE")); err == nil && n > 0 {
+		slots = n
+	}
+	return &Suite{Images: images, Logs: logs, Getenv: os.Getenv, slots: make(chan struct{}, slots)}
 }
 
 // A Scenario is how a machine differs from the usual one: a direct boot of

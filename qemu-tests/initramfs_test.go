@@ -20,32 +20,52 @@ import (
 func withInitramfs(t *testing.T, change func([]cpio.Record) []cpio.Record) func() (Images, error) {
 	t.Helper()
 	i := images(t)
-	z, err := zstd.NewReader(nil)
+	changed := packed(t, change(initramfsRecords(t, i.Initramfs)))
+	i.Initramfs = filepath.Join(t.TempDir(), "initramfs")
+	if err := os.WriteFile(i.Initramfs, changed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return func() (Images, error) { return i, nil }
+}
+
+// initramfsRecords are what tk has packed.
+func initramfsRecords(t *testing.T, name string) []cpio.Record {
+	t.Helper()
+	z, err := zstd.NewReader(bytes.NewReader(read(t, name)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer z.Close()
-	archive, err := z.DecodeAll(read(t, i.Initramfs), nil)
+	var archive bytes.Buffer
+	if _, err := archive.ReadFrom(z); err != nil {
+		t.Fatal(err)
+	}
+	records, err := cpio.ReadAllRecords(cpio.Newc.Reader(bytes.NewReader(archive.Bytes())))
 	if err != nil {
 		t.Fatal(err)
 	}
-	records, err := cpio.ReadAllRecords(cpio.Newc.Reader(bytes.NewReader(archive)))
+	return records
+}
+
+// packed is the archive as tk packs it, but quickly.
+func packed(t *testing.T, records []cpio.Record) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	z, err := zstd.NewWriter(&packed, zstd.WithEncoderCRC(true))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var changed bytes.Buffer
-	w := cpio.Newc.Writer(&changed)
-	if err := cpio.WriteRecords(w, change(records)); err != nil {
+	w := cpio.Newc.Writer(z)
+	if err := cpio.WriteRecords(w, records); err != nil {
 		t.Fatal(err)
 	}
 	if err := cpio.WriteTrailer(w); err != nil {
 		t.Fatal(err)
 	}
-	i.Initramfs = filepath.Join(t.TempDir(), "initramfs") // the kernel takes it unpacked, too
-	if err := os.WriteFile(i.Initramfs, changed.Bytes(), 0o600); err != nil {
+	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return func() (Images, error) { return i, nil }
+	return packed.Bytes()
 }
 
 // without leaves members out.

@@ -93,13 +93,6 @@ func changed(t *testing.T, squashfs string) string {
 	return name
 }
 
-// judged waits until the health service has said its word, and let go of the
-// lock.
-func (g *Guest) judged() {
-	g.t.Helper()
-	g.Runs("for i in $(seq 90); do test -e /etc/psyopsOS/status/health && ! pidof neuralupgrade >/dev/null && break; sleep 1; done; test -e /etc/psyopsOS/status/health")
-}
-
 // Issue 4: the good path, from a server to the other side, through GRUB's
 // trial to the commit.
 func TestAnUpdateGoesOverTheNetworkToTheOtherSide(t *testing.T) {

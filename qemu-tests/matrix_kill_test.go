@@ -1,0 +1,98 @@
+//go:build qemu
+
+package qemutests
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"psyopsOS/bootstate"
+	"psyopsOS/layout"
+)
+
+// kills is how often an apply is killed.
+const kills = 20
+
+// killedApplies runs so many applies, each of which is killed after its time,
+// and tells of each: when, its exit status, the step in which it was, and what
+// the side and the boot loader's state have come to. A trial that was begun is
+// given up, so that the next one may begin.
+const killedApplies = `for at in %s; do
+neuralupgrade apply nonbooted --force >/tmp/applied 2>&1 & p=$!
+sleep $at; kill -9 $p 2>/dev/null; wait $p; code=$?
+side=whole; neuralupgrade show | sed -n '/^    b:/,/^    firmware:/p' | grep -q incomplete && side=incomplete
+trial=none; neuralupgrade status | grep -q '^trial:' && trial=begun
+echo "KILLED $at $code $side $trial: $(grep -v '%%' /tmp/applied | tail -n 1)"
+neuralupgrade commit >/dev/null 2>&1
+[ $trial = none ] || neuralupgrade rollback
+done`
+
+// Issue 4: kill -9 at 20 points of an apply; then the machine boots, and
+// another run completes. The points are random, one in each twentieth of the
+// time that an apply takes; PSYOPSOS_TEST_SEED repeats those of another run.
+func TestAnApplyThatIsKilledAgainAndAgainIsFinishedAfterTheNextBoot(t *testing.T) {
+	n := newNode(t, "")
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("PSYOPSOS_TEST_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("PSYOPSOS_TEST_SEED=%d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	n.judged()
+
+	// A release whose parts are not on the side yet, and one undisturbed run,
+	// which tells how long it takes.
+	n.publishes(root(nil, nil))
+	took := n.Runs("read a x </proc/uptime; neuralupgrade apply nonbooted --quiet 2>&1; read b x </proc/uptime; neuralupgrade rollback >/dev/null; echo $a $b")
+	var begin, end float64
+	if _, err := fmt.Sscan(took, &begin, &end); err != nil {
+		t.Fatalf("%v in %q", err, took)
+	}
+	version := n.publishes(root(map[string]string{"etc/motd": "another release\n"}, nil), initIs(initThatComesToCrash))
+	var points []string
+	for i := range kills {
+		points = append(points, fmt.Sprintf("%.2f", (float64(i)+random.Float64())/kills*(end-begin)))
+	}
+	random.Shuffle(kills, func(i, j int) { points[i], points[j] = points[j], points[i] })
+
+	story := n.Runs(fmt.Sprintf(killedApplies, strings.Join(points, " ")))
+	t.Logf("an apply takes %.1f s; killed after:\n%s", end-begin, story)
+	killed := 0
+	for line := range strings.Lines(story) {
+		f := strings.Fields(line)
+		if len(f) < 5 || f[0] != "KILLED" {
+			continue
+		}
+		if f[2] == "137" {
+			killed++
+		}
+		if f[3] == "incomplete" && strings.HasPrefix(f[4], "begun") {
+			t.Errorf("a side that is not whole is on trial: %s", line)
+		}
+	}
+	if killed < kills/2 {
+		t.Errorf("%d of %d kills found a process: the times are wrong", killed, kills)
+	}
+
+	// And now without any leave-taking, as by a power cut.
+	n.from = len(n.VM.Console.Text())
+	if err := n.VM.Reset(n.ctx); err != nil {
+		t.Fatal(err)
+	}
+	n.boots(layout.SideA, bootstate.Good)
+	n.logsIn()
+	n.judged()
+	n.applies("nonbooted", 1)
+	n.restarts()
+	n.boots(layout.SideB, bootstate.Trial(0))
+	n.commits(layout.SideB, version, layout.SideA)
+	n.PowersOff()
+}
