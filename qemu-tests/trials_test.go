@@ -3,13 +3,18 @@
 package qemutests
 
 import (
+	"crypto/rand"
 	"fmt"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"psyopsOS/bootstate"
+	"psyopsOS/image/disk"
 	"psyopsOS/layout"
+	"psyopsOS/step"
 	"psyopsOS/vm"
 )
 
@@ -96,4 +101,122 @@ chmod +x /etc/init.d/hangs; rc-update add hangs shutdown`)
 	g.Ends("guest-reset")
 	d.undecided(t)
 	hasFailed(t, d.path, bootstate.Fail{Side: layout.SideB, Version: d.version, Stage: "deadline", Reason: "nobody confirmed it", Seq: 2})
+}
+
+// Issue 4, trials: the watchdog of a real machine resets it when the kernel
+// hangs, and with it the deadline; once the trial is committed it is disarmed.
+func TestTheWatchdogEndsATrialWhoseKernelHangs(t *testing.T) {
+	d := onTrialGeneric(t, bootstate.ConfirmRemote)
+	g := boot(t, Scenario{Images: generic, Disks: onDisk(d.path), Side: layout.SideB,
+		Words: d.words + " i6300esb.heartbeat=20 blacklist=iTCO_wdt", Machine: vm.Machine{Memory: 1024, Watchdog: true}, Deadline: 8 * time.Minute})
+	g.Sees(func(e step.Event) bool {
+		return e.Step == "deadline" && strings.Contains(e.Message, "i6300ESB") && strings.Contains(e.Message, "is armed")
+	})
+	g.Login()
+	g.trialIs("unconfirmed")
+	g.Prints("cat /sys/class/watchdog/watchdog0/state", "active")
+	g.hangs()
+	g.Ends("guest-reset")
+	d.undecided(t)
+}
+
+// nowayout: the watchdog cannot be disarmed, and the committed machine lives.
+func TestAWatchdogThatCannotBeDisarmedDoesNotResetACommittedMachine(t *testing.T) {
+	d := onTrialGeneric(t, "")
+	g := boot(t, Scenario{Images: generic, Disks: onDisk(d.path), Side: layout.SideB,
+		Words: d.words + " i6300esb.heartbeat=20 i6300esb.nowayout=1 blacklist=iTCO_wdt", Machine: vm.Machine{Memory: 1024, Watchdog: true}, Deadline: 8 * time.Minute})
+	g.Sees(func(e step.Event) bool {
+		return e.Step == "deadline" && strings.Contains(e.Message, "cannot be disarmed")
+	})
+	g.Login()
+	g.Prints("cat /sys/class/watchdog/watchdog0/nowayout", "1")
+	g.Sleeps(30)
+	g.Prints("cat /sys/class/watchdog/watchdog0/state", "active")
+	if state, _ := d.state(t); state.Good != layout.SideB {
+		t.Errorf("the disk says %+v", state)
+	}
+	g.hangs()
+	g.Ends("guest-reset")
+}
+
+// hangs stops the kernel: a panic that waits for ever.
+func (g *Guest) hangs() {
+	g.t.Helper()
+	g.Types("echo 0 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger\r")
+	g.Says("Kernel panic")
+}
+
+// onTrialGeneric is onTrial with the kernel for real hardware.
+func onTrialGeneric(t *testing.T, confirm string) trialDisk {
+	t.Helper()
+	i, err := generic()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "disk.img")
+	run(t, "cp", "--sparse=always", i.Disk, path)
+	if err := disk.Regenerate(path, rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	return trialOn(t, path, confirm)
+}
+
+// Issue 4, trials: the stick is pulled out before the checks have answered.
+// The machine stays up beyond its deadline, and commits when the stick is back.
+func TestAMediumThatIsPulledDuringATrialIsCommittedWhenItReturns(t *testing.T) {
+	d := onTrialGeneric(t, "")
+	g := boot(t, Scenario{Images: generic, Disks: []vm.Disk{{ID: "stick", Path: d.path, Bus: vm.USB}}, Side: layout.SideB,
+		Words: d.words + " psyopsos.shell=before-handover psyopsos.patience=20 psyopsos.deadline=150", Machine: vm.Machine{Memory: 1024}, Deadline: 8 * time.Minute})
+	g.Finishes("let go of the boot disk")
+	g.Unplug("stick")
+	g.Sees(func(e step.Event) bool {
+		return e.Step == "deadline" && strings.Contains(e.Message, "the trial is over: unwritten")
+	})
+	g.Login()
+	g.Runs("neuralupgrade status | grep 'the disk that was booted is not there'")
+	g.undecidedUntil(t, d)
+	g.Runs("test -d /proc/$(pidof neuralupgrade)")
+	g.Plug("stick")
+	g.trialIs("committed")
+	g.PowersOff()
+	if state, _ := d.state(t); state.Good != layout.SideB || state.Try != "" || state.B != d.version {
+		t.Errorf("the disk says %+v", state)
+	}
+}
+
+// undecidedUntil waits until the deadline would have come.
+func (g *Guest) undecidedUntil(t *testing.T, d trialDisk) {
+	t.Helper()
+	g.Runs("while [ $(cut -d. -f1 /proc/uptime) -lt 160 ]; do sleep 1; done")
+	d.undecided(t)
+}
+
+// Issue 4, trials: a side that was chosen by hand commits nothing; a restart
+// with kexec into the side on trial is a counted try of it; the health service
+// commits it; and a shutdown that hangs does not keep `neuralupgrade reboot`.
+func TestByHandNothingIsCommittedAndKexecCountsATry(t *testing.T) {
+	path, sideA := ownDisk(t)
+	d := trialOn(t, path, "")
+	changeTries(t, path, bootstate.Tries{Left: 2, For: 2, Run: 1})
+	before := loaderFiles(t, path)
+	g := boot(t, Scenario{Disks: onDisk(path), Resets: true, Words: "psyopsos.boot=manual psyopsos.disk=" + sideA, Deadline: 9 * time.Minute})
+	g.Login()
+	g.judged()
+	g.Runs("grep 'nothing is committed: psyopsOS-A runs as manual' /var/log/psyopsos-health.log")
+	if after := loaderFiles(t, path); !reflect.DeepEqual(before, after) {
+		t.Errorf("the boot loader's files have changed: %q", after.Tries)
+	}
+	g.Runs("grep 'psyopsOS: psyopsOS-A .* chosen by hand; psyopsOS-B goes on trial' /etc/issue")
+	g.Types("neuralupgrade reboot --kexec\r")
+	g.Says("psyopsOS-B starts as trial1")
+	g.BootsAs(bootstate.Trial(1))
+	g.HandsOver()
+	g.Login()
+	g.trialIs("committed")
+	g.Prints("cut -d' ' -f1-3 /proc/cmdline", "ro psyopsos=psyopsOS-B psyopsos.boot=trial1")
+	g.Runs("neuralupgrade status --line | grep 'psyopsOS-B .* committed'")
+	g.PowersOff()
+	if state, tries := d.state(t); state.Good != layout.SideB || tries != (bootstate.Tries{}) {
+		t.Errorf("the disk says %+v, %+v", state, tries)
+	}
 }
