@@ -68,7 +68,7 @@ func deadline() int {
 	if err != nil {
 		return 1
 	}
-	defer trial.Protect(layout.DeadlinePID)()
+	defer trial.Protect(trial.Name, layout.DeadlinePID)()
 	everybody := step.Lines(consoles{}, "psyopsOS ", step.Quiet) // failures and warnings
 	tell := step.Tee(step.Lines(openKmsg(), "psyopsOS: ", step.Normal), eventsTo(c.Events), everybody)
 	if err := (trial.Deadline{Limit: c.Deadline, Tell: tell, World: world}).Run(context.Background()); err != nil {
@@ -88,7 +88,7 @@ func restartAfter(args []string) int {
 		return 1
 	}
 	outliveSignals()
-	defer trial.Protect(layout.RestartPID)()
+	defer trial.Protect(trial.RestartName, layout.RestartPID)()
 	time.Sleep(most)
 	fmt.Fprintf(consoles{}, "psyopsOS: the shutdown took longer than %v: the machine restarts without it\n", most)
 	if err := trial.RestartNow(mounts.Linux{Root: "/"}); err != nil {

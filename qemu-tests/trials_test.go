@@ -108,7 +108,7 @@ chmod +x /etc/init.d/hangs; rc-update add hangs shutdown`)
 func TestTheWatchdogEndsATrialWhoseKernelHangs(t *testing.T) {
 	d := onTrialGeneric(t, bootstate.ConfirmRemote)
 	g := boot(t, Scenario{Images: generic, Disks: onDisk(d.path), Side: layout.SideB,
-		Words: d.words + " i6300esb.heartbeat=20 blacklist=iTCO_wdt", Machine: vm.Machine{Memory: 1024, Watchdog: true}, Deadline: 8 * time.Minute})
+		Words: d.words + " i6300esb.heartbeat=30 blacklist=iTCO_wdt", Machine: vm.Machine{Memory: 1024, Watchdog: true, Fails: []string{}}, Deadline: 8 * time.Minute})
 	g.Sees(func(e step.Event) bool {
 		return e.Step == "deadline" && strings.Contains(e.Message, "i6300ESB") && strings.Contains(e.Message, "is armed")
 	})
@@ -124,13 +124,13 @@ func TestTheWatchdogEndsATrialWhoseKernelHangs(t *testing.T) {
 func TestAWatchdogThatCannotBeDisarmedDoesNotResetACommittedMachine(t *testing.T) {
 	d := onTrialGeneric(t, "")
 	g := boot(t, Scenario{Images: generic, Disks: onDisk(d.path), Side: layout.SideB,
-		Words: d.words + " i6300esb.heartbeat=20 i6300esb.nowayout=1 blacklist=iTCO_wdt", Machine: vm.Machine{Memory: 1024, Watchdog: true}, Deadline: 8 * time.Minute})
+		Words: d.words + " i6300esb.heartbeat=30 i6300esb.nowayout=1 blacklist=iTCO_wdt", Machine: vm.Machine{Memory: 1024, Watchdog: true, Fails: []string{}}, Deadline: 8 * time.Minute})
 	g.Sees(func(e step.Event) bool {
 		return e.Step == "deadline" && strings.Contains(e.Message, "cannot be disarmed")
 	})
 	g.Login()
 	g.Prints("cat /sys/class/watchdog/watchdog0/nowayout", "1")
-	g.Sleeps(30)
+	g.Sleeps(45)
 	g.Prints("cat /sys/class/watchdog/watchdog0/state", "active")
 	if state, _ := d.state(t); state.Good != layout.SideB {
 		t.Errorf("the disk says %+v", state)
@@ -162,11 +162,11 @@ func onTrialGeneric(t *testing.T, confirm string) trialDisk {
 }
 
 // Issue 4, trials: the stick is pulled out before the checks have answered.
-// The machine stays up beyond its deadline, and commits when the stick is back.
+// Nothing will restart the machine, and it commits when the stick is back.
 func TestAMediumThatIsPulledDuringATrialIsCommittedWhenItReturns(t *testing.T) {
 	d := onTrialGeneric(t, "")
 	g := boot(t, Scenario{Images: generic, Disks: []vm.Disk{{ID: "stick", Path: d.path, Bus: vm.USB}}, Side: layout.SideB,
-		Words: d.words + " psyopsos.shell=before-handover psyopsos.patience=20 psyopsos.deadline=150", Machine: vm.Machine{Memory: 1024}, Deadline: 8 * time.Minute})
+		Words: d.words + " psyopsos.shell=before-handover psyopsos.patience=20", Machine: vm.Machine{Memory: 1024}, Deadline: 8 * time.Minute})
 	g.Finishes("let go of the boot disk")
 	g.Unplug("stick")
 	g.Sees(func(e step.Event) bool {
@@ -174,7 +174,8 @@ func TestAMediumThatIsPulledDuringATrialIsCommittedWhenItReturns(t *testing.T) {
 	})
 	g.Login()
 	g.Runs("neuralupgrade status | grep 'the disk that was booted is not there'")
-	g.undecidedUntil(t, d)
+	d.undecided(t)
+	g.Runs("for i in $(seq 20); do test -e /run/psyopsOS/deadline.pid || break; sleep 1; done; ! test -e /run/psyopsOS/deadline.pid")
 	g.Runs("test -d /proc/$(pidof neuralupgrade)")
 	g.Plug("stick")
 	g.trialIs("committed")
@@ -184,16 +185,9 @@ func TestAMediumThatIsPulledDuringATrialIsCommittedWhenItReturns(t *testing.T) {
 	}
 }
 
-// undecidedUntil waits until the deadline would have come.
-func (g *Guest) undecidedUntil(t *testing.T, d trialDisk) {
-	t.Helper()
-	g.Runs("while [ $(cut -d. -f1 /proc/uptime) -lt 160 ]; do sleep 1; done")
-	d.undecided(t)
-}
-
 // Issue 4, trials: a side that was chosen by hand commits nothing; a restart
 // with kexec into the side on trial is a counted try of it; the health service
-// commits it; and a shutdown that hangs does not keep `neuralupgrade reboot`.
+// commits it.
 func TestByHandNothingIsCommittedAndKexecCountsATry(t *testing.T) {
 	path, sideA := ownDisk(t)
 	d := trialOn(t, path, "")

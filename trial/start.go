@@ -41,7 +41,9 @@ func StartCopy(name string, args ...string) error {
 // the kernel's want of memory, and not the shutdown service killprocs, which is
 // told by the file (see the userlands' /etc/conf.d/killprocs). The returned
 // function removes the file.
-func Protect(pidFile string) func() {
+func Protect(name, pidFile string) func() {
+	// Without this its short name is that of the descriptor that it runs from.
+	_ = os.WriteFile("/proc/self/comm", []byte(name), 0)
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0)
 	_ = os.WriteFile(pidFile, fmt.Appendln(nil, os.Getpid()), 0o644)
 	return func() { _ = os.Remove(pidFile) }
