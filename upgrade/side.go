@@ -183,13 +183,8 @@ func (w *sideWriter) fetch(want release.File) (err error) {
 		}
 	}()
 	h := sha256.New()
-	have, err := w.resume(f, want, h)
+	have, err := w.fill(f, want, h)
 	if err != nil {
-		return err
-	}
-	from := io.TeeReader(w.tar, h)
-	buffer := make([]byte, writeBytes)
-	if _, err := io.CopyBuffer(struct{ io.Writer }{f}, from, buffer); err != nil {
 		return err
 	}
 	if sum := sumOf(h); sum != want.SHA256 {
@@ -208,9 +203,20 @@ func (w *sideWriter) fetch(want release.File) (err error) {
 	return w.root.Rename(temporary, want.Path)
 }
 
+// fill makes the file whole and hashes it, beside the writing.
+func (w *sideWriter) fill(f *os.File, want release.File, h hash.Hash) (have int64, err error) {
+	hashing := newAside(h)
+	defer func() { err = errors.Join(err, hashing.wait()) }()
+	if have, err = w.resume(f, want, hashing); err != nil {
+		return 0, err
+	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{f}, io.TeeReader(w.tar, hashing), make([]byte, writeBytes))
+	return have, err
+}
+
 // resume reads what is in the file already in place of the tar's bytes, and
 // leaves the file where the rest is to be written.
-func (w *sideWriter) resume(f *os.File, want release.File, h hash.Hash) (int64, error) {
+func (w *sideWriter) resume(f *os.File, want release.File, h io.Writer) (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err

@@ -18,6 +18,7 @@ type splice struct {
 	ctx      context.Context
 	from     *repo.Reader
 	verifier *release.Verifier
+	hash     io.Writer // the verifier, or what leads to it
 	local    io.Reader
 	left     int64 // bytes that still come from local
 	done     int64
@@ -55,7 +56,7 @@ func (s *splice) Read(p []byte) (n int, err error) {
 		s.fetched += int64(n)
 	}
 	if n > 0 {
-		if _, err := s.verifier.Write(p[:n]); err != nil {
+		if _, err := s.hash.Write(p[:n]); err != nil {
 			return 0, err
 		}
 		s.done += int64(n)

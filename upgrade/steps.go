@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -101,7 +102,7 @@ func (a *applying) fetchManifest(ctx context.Context, r *step.Reporter) error {
 	if err != nil {
 		return err
 	}
-	a.source = &splice{ctx: ctx, from: a.found.Open(ctx), verifier: verifier, tell: func(int64) {}}
+	a.source = &splice{ctx: ctx, from: a.found.Open(ctx), verifier: verifier, hash: verifier, tell: func(int64) {}}
 	a.tar = tar.NewReader(a.source)
 	if a.first, err = a.tar.Next(); err != nil {
 		return err
@@ -244,7 +245,7 @@ func (a *applying) writeSide(ctx context.Context, r *step.Reporter) error {
 		}
 		if a.whole {
 			err = a.writeWhole(ctx, w)
-		} else if err = w.members(); err == nil {
+		} else if err = a.members(w); err == nil {
 			_, err = a.source.verifier.Verify()
 		}
 		if err != nil {
@@ -264,6 +265,14 @@ func (a *applying) writeSide(ctx context.Context, r *step.Reporter) error {
 		}
 		return w.seal(sum.Render(), head, a.signatures())
 	})
+}
+
+// members writes the files while another goroutine hashes the tar for its
+// signature.
+func (a *applying) members(w *sideWriter) error {
+	hash := newAside(a.source.verifier)
+	a.source.hash = hash
+	return errors.Join(w.members(), hash.wait())
 }
 
 func (a *applying) signatures() map[string][]byte {
