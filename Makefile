@@ -7,7 +7,7 @@ RUN    ?= .
 # No C compiler is needed, but for the race detector.
 export CGO_ENABLED = 0
 
-.PHONY: run test check qemu-test bench size clean help deps test-deps $(TK)
+.PHONY: run test check qemu-test bench man size clean help deps test-deps $(TK)
 
 run: deps ## build everything, start the VM with its console in this terminal
 	$(TK) mkimage diskimg --out $(OUT)
@@ -28,9 +28,14 @@ check: test-deps ## gofmt, vet, staticcheck, unit tests with the race detector
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags qemu ./...
 	CGO_ENABLED=1 $(GO) test -race ./...
 
-bench: test-deps ## our boot beside a floor program's and our build beside a plain script's, with ratios; benchmarks of packages
+bench: test-deps ## our boot beside a floor program's, our build beside a plain script's, an apply beside plain writing, with ratios; benchmarks of packages
 	$(GO) test -count=1 -tags qemu -timeout 60m -run '^$$' -bench 'Boot|Build' -benchtime 1x ./qemu-tests/
+	PSYOPSOS_BENCH=1 $(GO) test -count=1 -v -tags qemu -timeout 30m -run '^TestBenchApply$$' ./qemu-tests/
 	$(GO) test -run '^$$' -bench . ./...
+
+man: $(TK) ## man pages of tk and neuralupgrade, in artifacts/man
+	$(TK) man $(OUT)/man
+	mkdir -p $(OUT)/man/man8 && $(GO) build -trimpath -o $(OUT)/bin/neuralupgrade ./init && $(OUT)/bin/neuralupgrade man >$(OUT)/man/man8/neuralupgrade.8
 
 size: go ## what PID 1 weighs
 	$(GO) test -count=1 -v -run Size ./init/

@@ -25,11 +25,12 @@ import (
 type repository struct {
 	address string
 	version string // of the only release, which is newer than the disk's
+	dir     string // that is served
 }
 
 // newerRelease signs what the disk image was made of once more, an hour later,
-// and serves it.
-func newerRelease(t *testing.T) repository {
+// and serves it. change changes what it is made of.
+func newerRelease(t *testing.T, change ...func(*image.OSTarOptions)) repository {
 	t.Helper()
 	stages := filepath.Dir(filepath.Dir(images(t).Disk))
 	old, err := filepath.Glob(filepath.Join(stages, "ostar", "psyopsOS.*.tar"))
@@ -65,8 +66,12 @@ func newerRelease(t *testing.T) repository {
 	members[layout.Squashfs] = changed(t, members[layout.Squashfs])
 	dir := t.TempDir()
 	later := built.Add(time.Hour)
-	r, err := image.OSTar(context.Background(), image.OSTarOptions{Members: members, Version: release.Version(later), Architecture: name.Platform,
-		Kernel: images(t).KernelVersion, Userland: "testos 1", Key: key, Now: later, Dir: dir}, nil)
+	options := image.OSTarOptions{Members: members, Version: release.Version(later), Architecture: name.Platform,
+		Kernel: images(t).KernelVersion, Userland: "testos 1", Key: key, Now: later, Dir: dir}
+	for _, change := range change {
+		change(&options)
+	}
+	r, err := image.OSTar(context.Background(), options, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +80,7 @@ func newerRelease(t *testing.T) repository {
 	}
 	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	t.Cleanup(server.Close)
-	return repository{strings.Replace(server.URL, "127.0.0.1", "10.0.2.2", 1), release.Version(later)}
+	return repository{strings.Replace(server.URL, "127.0.0.1", "10.0.2.2", 1), release.Version(later), dir}
 }
 
 // changed is a squashfs of another hash, which holds the same: what lies behind

@@ -181,7 +181,16 @@ func (c *call) write(ctx context.Context, change Change) error {
 		return nil
 	}
 	start := time.Now()
-	return step.Run(ctx, func(step.Event) {}, func() time.Duration { return time.Since(start) }, changeLoader(c.env, change))
+	sink := func(step.Event) {}
+	if c.Verbose && !c.JSON {
+		lines := step.Lines(c.env.Stderr, "", step.Verbose)
+		sink = func(e step.Event) {
+			if e.Kind == step.Finished { // what has failed is told by Main
+				lines(e)
+			}
+		}
+	}
+	return step.Run(ctx, sink, func() time.Duration { return time.Since(start) }, changeLoader(c.env, change))
 }
 
 func (c *call) say(text string) error {

@@ -58,6 +58,7 @@ func commands() []command {
 			set.BoolVar(&c.svg, "svg", false, "draw a picture instead of a table")
 		}, bootChart},
 		{"completion", "bash|zsh|fish", "a shell's completion, to be sourced", none, completion},
+		{"man", "", "this manual, for man: `neuralupgrade man | man -l -`", none, man},
 		{"version", "", "what this program was built from", none, func(_ context.Context, c *call) (int, error) {
 			fmt.Fprintln(c.env.Stdout, c.env.Commit)
 			return exitDone, nil

@@ -47,6 +47,9 @@ func dependencies() []dependency {
 		{program: "rpmbuild", pkg: "rpm", why: "makes kernel packages to take apart", test: true},
 		{program: "openssl", pkg: "openssl", why: "judges our packages' signatures", test: true},
 		{program: "gcc", pkg: "build-essential", why: "Go's race detector needs it", test: true},
+		{program: "mandoc", pkg: "mandoc", why: "judges our man pages", test: true},
+		{program: "zsh", pkg: "zsh", why: "tries our completions", test: true},
+		{program: "fish", pkg: "fish", why: "tries our completions", test: true},
 		{program: "cpio", pkg: "cpio", why: "judges our initramfs", test: true},
 		{program: "xz", pkg: "xz-utils", why: "unpacks kernel packages five times faster than we do"},
 	}
