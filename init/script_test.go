@@ -35,10 +35,14 @@ func TestMain(m *testing.M) {
 // Each script in testdata/script is a transcript of neuralupgrade on a machine
 // that is no node: releases, repositories and disks are made as tk makes them.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: map[string]func(*testscript.TestScript, bool, []string){
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: scriptCommands()})
+}
+
+func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
 		"keygen": keygenCommand, "mkrelease": releaseCommand, "mkdisk": diskCommand, "mkside": sideCommand, "serve": serveCommand,
 		"volume": volumeCommand, "damage": damageCommand, "status": statusCommand,
-	}})
+	}
 }
 
 // keygen NAME… makes NAME.key and NAME.pub.
