@@ -28,6 +28,7 @@ const (
 	firstPause    = time.Second
 	longestPause  = 30 * time.Second
 	maxRedirects  = 5
+	readBuffer    = 128 << 10 // a read of 4 KiB costs about as much
 )
 
 func (o Options) withDefaults() Options {
@@ -50,6 +51,7 @@ func (o Options) withDefaults() Options {
 			// A length and a range must be of the file itself.
 			DisableCompression:  true,
 			MaxIdleConnsPerHost: 1,
+			ReadBufferSize:      readBuffer,
 			IdleConnTimeout:     o.Idle,
 		}
 	}

@@ -80,7 +80,7 @@ func (c *call) runSteps(ctx context.Context, steps []step.Step) (int, error) {
 	sink := step.Lines(c.env.Stderr, "", c.verbosity())
 	switch {
 	case c.JSON:
-		sink = step.JSONLines(c.env.Stdout)
+		sink = paced(step.JSONLines(c.env.Stdout))
 	case isTerminal(c.env.Stderr) && !c.Quiet:
 		sink = onTerminal(c.env.Stderr, sink)
 	case !c.Verbose:

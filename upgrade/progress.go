@@ -40,6 +40,20 @@ func onTerminal(w io.Writer, others step.Sink) step.Sink {
 	}
 }
 
+// paced lets progress through as often as a terminal shows it, and its end.
+func paced(sink step.Sink) step.Sink {
+	var told time.Duration
+	return func(e step.Event) {
+		if e.Kind == step.Progress && e.Done != e.Total {
+			if told > 0 && e.Time-told < redrawEvery {
+				return
+			}
+			told = max(e.Time, 1)
+		}
+		sink(e)
+	}
+}
+
 // withoutProgress is for logs: one line a phase.
 func withoutProgress(sink step.Sink) step.Sink {
 	return func(e step.Event) {

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,5 +34,18 @@ func TestWithoutATotalOnlyTheRateIsTold(t *testing.T) {
 	got := pace(step.Event{Time: 3 * time.Second, Done: 4 << 20}, 2<<20, time.Second)
 	if want := "4.0 MiB, 1.0 MiB/s"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Issue 4: --json printed an event for every few KiB that came in, which cost
+// more than the update itself.
+func TestProgressIsPacedAndItsEndIsTold(t *testing.T) {
+	var told []int64
+	sink := paced(func(e step.Event) { told = append(told, e.Done) })
+	for i := int64(1); i <= 1000; i++ {
+		sink(step.Event{Kind: step.Progress, Time: time.Duration(i) * time.Millisecond, Done: i, Total: 1000})
+	}
+	if want := []int64{1, 201, 401, 601, 801, 1000}; !slices.Equal(told, want) {
+		t.Errorf("got %v, want %v", told, want)
 	}
 }

@@ -210,8 +210,20 @@ func (w *sideWriter) fill(f *os.File, want release.File, h hash.Hash) (have int6
 	if have, err = w.resume(f, want, hashing); err != nil {
 		return 0, err
 	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{f}, io.TeeReader(w.tar, hashing), make([]byte, writeBytes))
+	_, err = io.CopyBuffer(struct{ io.Writer }{f}, full{io.TeeReader(w.tar, hashing)}, make([]byte, writeBytes))
 	return have, err
+}
+
+// full reads until the buffer is full: a network gives a few KiB at a time, and
+// as many small writes cost more than what is written.
+type full struct{ io.Reader }
+
+func (f full) Read(p []byte) (int, error) {
+	n, err := io.ReadFull(f.Reader, p)
+	if errors.Is(err, io.ErrUnexpectedEOF) && n > 0 {
+		return n, nil // the next read tells whether it was the end
+	}
+	return n, err
 }
 
 // resume reads what is in the file already in place of the tar's bytes, and
