@@ -3,6 +3,7 @@
 package qemutests
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"psyopsOS/image"
+	"psyopsOS/image/disk"
 	"psyopsOS/layout"
 	"psyopsOS/release"
 	"psyopsOS/step"
@@ -51,8 +53,8 @@ func TestBenchApply(t *testing.T) {
 	}
 	size := float64(tar.Size()) / 1e6
 	path, _ := ownDisk(t)
-	disk := diskWith(t, 1400<<20, map[string]string{"rate": rate})
-	g := suite.Boot(t, Scenario{Firmware: true, Disks: []vm.Disk{{ID: "boot", Path: path, BootIndex: 1}, disk},
+	spare := diskWith(t, 1400<<20, map[string]string{"rate": rate})
+	g := suite.Boot(t, Scenario{Firmware: true, Disks: []vm.Disk{{ID: "boot", Path: path, BootIndex: 1}, spare},
 		Machine: vm.Machine{NICs: []vm.NIC{{}}, CPUs: 2, Memory: 1024}, Deadline: 20 * time.Minute})
 	g.HandsOver()
 	g.Login()
@@ -112,6 +114,21 @@ func secondsOf(t *testing.T, g *Guest, command string) float64 {
 		t.Fatalf("%s: %v, %q", command, err, said)
 	}
 	return end - start
+}
+
+// diskWith is a bare ext4 disk that holds files.
+func diskWith(t *testing.T, size int64, files map[string]string) vm.Disk {
+	t.Helper()
+	var all []disk.File
+	for name, source := range files {
+		all = append(all, disk.File{Path: name, Source: source})
+	}
+	const uuid = "00000000-0000-4000-8000-0000000000aa"
+	path := filepath.Join(t.TempDir(), "files")
+	if err := disk.Ext4(context.Background(), path, disk.Ext4Options{Label: "files", SizeBytes: size, UUID: uuid, HashSeed: uuid, Time: time.Unix(1_790_000_000, 0)}, all); err != nil {
+		t.Fatal(err)
+	}
+	return vm.Disk{ID: "files", Path: path}
 }
 
 // large is a file of random bytes.
