@@ -76,6 +76,6 @@ func sideImage(ctx context.Context, dir, name string) error {
 	}
 	const mib = 1 << 20
 	room := (disk.Ext4Room(content) + mib - 1) / mib * mib
-	return disk.Ext4(ctx, name, disk.Ext4Options{Label: label, SizeBytes: room, Time: time.Unix(0, 0),
+	return disk.Ext4(ctx, name, disk.Ext4Options{Label: label, SizeBytes: room, Time: time.Now(),
 		UUID: disk.DerivedGUID(dir, "filesystem"), HashSeed: disk.DerivedGUID(dir, "hash seed")}, files)
 }
