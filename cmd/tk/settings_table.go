@@ -113,7 +113,7 @@ func vmSettings() []settings.Setting {
 		{Key: "vm.usb", Kind: settings.Path, Flag: "usb", InProfile: true, Sample: "stick.img", Meaning: "the `file` of a USB stick that is plugged in"},
 		{Key: "vm.keep", Kind: settings.Switch, Default: one("false"), Flag: "keep", InProfile: true, Meaning: "keep what the guest writes to its disks"},
 		{Key: "vm.memory", Kind: settings.Number, Default: one("1024"), Env: one("PSYOPSOS_VM_MEMORY"), Flag: "memory", InProfile: true, Check: between(64, 1<<20), Meaning: "its memory in `MiB`"},
-		{Key: "vm.cpus", Kind: settings.Number, Default: one("2"), Flag: "cpus", InProfile: true, Check: between(1, 64), Meaning: "how `many` processors it has"},
+		{Key: "vm.cpus", Kind: settings.Number, Default: one("1"), Flag: "cpus", InProfile: true, Check: between(1, 64), Meaning: "how `many` processors it has"},
 		{Key: "vm.mac", Flag: "mac", InProfile: true, Sample: "52:54:00:12:34:56", Check: checkMAC, Meaning: "its network card's `address`; without it the demo node's"},
 		{Key: "vm.ssh", Kind: settings.Number, Default: one("2222"), Flag: "ssh", InProfile: true, Check: between(0, 65535),
 			Meaning: "the `port` of 127.0.0.1 that leads to the guest's ssh; 0: none"},
