@@ -31,3 +31,26 @@ func TestEveryServiceThatIsEnabledIsThereAndCanBeRun(t *testing.T) {
 		t.Errorf("there is no %s", layout.HealthDir)
 	}
 }
+
+// OpenRC sources every service to read what it depends on: a backtick outside
+// of a function is a program that each boot would run. One restarted it.
+func TestAServiceRunsNothingWhileItIsRead(t *testing.T) {
+	overlay, err := base.Overlay()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, node := range overlay.All() {
+		if !strings.HasPrefix(name, "etc/init.d/") || node.Target != "" {
+			continue
+		}
+		text, err := node.Content()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "\t") && strings.ContainsAny(line, "`$") {
+				t.Errorf("%s: %q may run something", name, line)
+			}
+		}
+	}
+}
