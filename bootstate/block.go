@@ -117,7 +117,7 @@ func (b Block) Render() ([]byte, error) {
 }
 
 func escape(value string) string {
-	return strings.NewReplacer(`\`, `\\`, "\n", "\\\n").Replace(value)
+	return strings.ReplaceAll(strings.ReplaceAll(value, `\`, `\\`), "\n", "\\\n")
 }
 
 // SetVar is data after GRUB's save_env has set name to value in it, in place:

@@ -197,25 +197,24 @@ func (v Verdict) write(root string) error {
 	return errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, append(data, '\n'), 0o644))
 }
 
-// unhealthy is what the checks found wrong on this boot, as far as they have
-// judged it.
-func unhealthy(root string) (string, error) {
+// unhealthy is what the checks found wrong on this boot, if they have judged it.
+func unhealthy(root string) (problems string, judged bool, err error) {
 	name := filepath.Join(root, layout.StatusDir, "health")
 	text, err := readBounded(name, 1<<20)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return "", false, nil
 	}
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	var v Verdict
 	if err := json.Unmarshal(text, &v); err != nil {
-		return "", fmt.Errorf("%s: %w", name, err)
+		return "", false, fmt.Errorf("%s: %w", name, err)
 	}
 	if v.Healthy {
-		return "", nil
+		return "", true, nil
 	}
-	return v.problems(), nil
+	return v.problems(), true, nil
 }
 
 // recordFailure writes FAIL.ENV, so that the side that comes back can tell why.

@@ -41,11 +41,13 @@ func inspect(i inspector, s Settings) (State, error) {
 	state := State{Booted: report.Side, Why: bootstate.Why(report.Why)}
 	state.BootedVersion, _ = report.Facts["release"].(string)
 	state.InRAM = report.Facts["toram"] == true
-	if state.Unhealthy, err = unhealthy(e.Root); err != nil {
+	var judged bool
+	if state.Unhealthy, judged, err = unhealthy(e.Root); err != nil {
 		return State{}, err
 	}
+	state.Unjudged = report.Side != "" && !judged
 	if side, ok := layout.SideOf(strings.ToUpper(s.BootedMock)); ok {
-		state.Booted, state.BootedVersion = side, ""
+		state.Booted, state.BootedVersion, state.Unjudged = side, "", false
 	} else if s.BootedMock != "" {
 		return State{}, fmt.Errorf("--booted-mock %q: want a or b", s.BootedMock)
 	}

@@ -94,8 +94,14 @@ func refuseUncommitted(s State, _ Request) error {
 	return step.WithHint(fmt.Errorf("%s is booted, but %s is the committed side: it may be the only good one", s.Booted, s.Loader.State.Good), "%s", hint)
 }
 
+// refuseUnhealthy refuses on a boot that the health checks have not found good:
+// the running side may have gone bad since it was committed, and the other one
+// be the last good one.
 func refuseUnhealthy(s State, _ Request) error {
-	if s.Unhealthy == "" {
+	switch {
+	case s.Unjudged:
+		return step.WithHint(errors.New("the health checks have not judged this boot yet"), "wait for them, or run `neuralupgrade health`")
+	case s.Unhealthy == "":
 		return nil
 	}
 	return step.WithHint(fmt.Errorf("this boot is not healthy: %s; the other side may be the only good one", s.Unhealthy), "mend it, then run `neuralupgrade health`")

@@ -15,7 +15,8 @@ type State struct {
 	BootedMissing bool         // boot.json names a disk that is not there
 	Why           bootstate.Why
 	InRAM         bool   // what runs needs no disk
-	Unhealthy     string // what the health checks found on this boot; empty of a healthy one, or before they have judged
+	Unhealthy     string // what the health checks found on this boot; empty of a healthy one
+	Unjudged      bool   // they have not judged this boot yet
 	A, B          Side
 	Firmware      Firmware
 	Loader        Loader
