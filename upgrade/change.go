@@ -109,13 +109,25 @@ func NewCommit(s State, now time.Time) (Change, error) {
 		version := s.Side(l.State.Try).Info.Version
 		return settled(s.change(rejected(l.State, version, now), healthy, "the trial of %s, release %s, has failed; %s stays the default", l.State.Try, version, s.Booted))
 	case !l.Same:
-		next := l.State
-		next.Seq++
-		return settled(s.change(next, healthy, "finished an earlier change of the boot loader's state; %s is the default", s.Booted))
+		return settled(s.change(s.again(), healthy, "finished an earlier change of the boot loader's state; %s is the default", s.Booted))
+	case l.State.Alt == "" && s.proven(s.Booted.Other()):
+		return settled(s.change(s.again(), healthy, "%s is the default; %s is proven, and has its place behind it again", s.Booted, s.Booted.Other()))
 	}
 	change, err := settled(s.change(l.State, healthy, "nothing to commit: %s is the default", s.Booted))
 	change.Stage = trial.Committed // of a trial that was told of it no more
 	return change, err
+}
+
+// again is the state once more, with the other side behind the good one where
+// that is proven: an update that was cut off before it touched that side has
+// taken its place away.
+func (s State) again() bootstate.State {
+	next := s.Loader.State
+	next.Seq++
+	if other := next.Good.Other(); s.proven(other) {
+		next.Alt = other
+	}
+	return next
 }
 
 // NewDefault decides what `set-default` does. Another side is never made the
@@ -163,6 +175,12 @@ func (s State) giveUp(now time.Time) (Change, error) {
 	return s.change(rejected(l.State, bad, now), l.Tries, "the trial of %s is given up; %s stays the default", l.State.Try, l.State.Good)
 }
 
+// goodFailed reports whether the boot loader gave the good side up on this
+// boot, and took this one.
+func (s State) goodFailed() bool {
+	return s.Booted != s.Loader.State.Good && (s.Why == bootstate.Fallback || s.Why == bootstate.LastResort)
+}
+
 // tryOther puts the side on trial that is not the good one. After a fallback
 // that is the side which runs: it is how a machine whose good side has come to
 // crash gets back to where a release can be applied.
@@ -172,7 +190,7 @@ func (s State) tryOther(label layout.Label, force bool, now time.Time) (Change, 
 		return Change{}, err
 	}
 	switch l := s.Loader; {
-	case s.Booted != l.State.Good && s.Why != bootstate.Fallback:
+	case s.Booted != l.State.Good && !s.goodFailed():
 		return Change{}, step.WithHint(fmt.Errorf("%s is booted, but %s is the committed side", s.Booted, l.State.Good), "restart into %s", l.State.Good)
 	case side.Incomplete != "":
 		return Change{}, fmt.Errorf("%s holds no whole release: %s", label, side.Incomplete)
@@ -188,5 +206,8 @@ func (s State) tryOther(label layout.Label, force bool, now time.Time) (Change, 
 		alt = label
 	}
 	state, tries := trialOf(s.Loader.State, s.Loader.Tries, alt, now)
+	if s.goodFailed() || s.Unhealthy != "" {
+		state = unproven(state, state.Good)
+	}
 	return s.change(state, tries, "%s, release %s, goes on trial with the next restart; `neuralupgrade commit` then keeps it", label, side.Info.Version)
 }

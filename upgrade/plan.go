@@ -34,8 +34,8 @@ type Plan struct {
 	Booted  layout.Label
 	Current bool // the release is there and decided on: nothing to do
 	Written bool // the release is there, but was never on trial: it only has to be read
-	// Before are the writes before the side is touched: the booted side gives
-	// its place to the other one.
+	// Before are the writes before the side is touched, which takes its place
+	// away: the booted side's goes to the other one.
 	Before    []StateWrite
 	BeforeWas bootstate.Copies // what the disk says then
 	// Trial is whether the boot loader's state is written, and the writes.
@@ -73,9 +73,16 @@ func planBy(rules []rule, s State, r Request) (Plan, error) {
 		return p, nil
 	}
 	loader := s.Loader
-	if label == s.Booted {
+	before := loader.State
+	switch {
+	case label == s.Booted:
+		before = handedTo(loader.State, label.Other(), r.Now)
+	case loader.State.Alt == label && !p.Written:
+		before = withdrawn(loader.State, r.Now)
+	}
+	if before != loader.State {
 		p.BeforeWas = loader.Copies
-		if p.Before, err = loader.stateWrites(handedTo(loader.State, label.Other(), r.Now), loader.Tries); err != nil {
+		if p.Before, err = loader.stateWrites(before, loader.Tries); err != nil {
 			return Plan{}, err
 		}
 		loader = loader.after(p.Before)
@@ -113,6 +120,14 @@ func (r Request) defaultSide(target layout.Label) (layout.Label, error) {
 	return "", usagef("--default-boot-label %q: %s or %s", r.DefaultLabel, target, target.Other())
 }
 
+// places is what Before does, for people.
+func (p Plan) places() string {
+	if layout.Label(p.Side.Label) == p.Booted {
+		return "make " + string(p.Booted.Other()) + " the default"
+	}
+	return "let nothing fall back to " + p.Side.Label
+}
+
 // String is the plan for people: what --dry-run prints.
 func (p Plan) String() string {
 	var b strings.Builder
@@ -125,7 +140,7 @@ func (p Plan) String() string {
 		where = p.Side.Device.Path() + " at " + where
 	}
 	if len(p.Before) > 0 {
-		fmt.Fprintf(&b, "make %s, which is proven, the default\n", p.Booted.Other())
+		fmt.Fprintln(&b, p.places())
 		for _, w := range p.Before {
 			fmt.Fprintf(&b, "    write %s on %s\n", w.Path, w.Partition)
 		}

@@ -71,7 +71,12 @@ func TestTheRefusalsOfAPlan(t *testing.T) {
 		{"the booted side, by its other word", nil, func(r *Request) { r.Target = "booted" }, "it was not copied to RAM"},
 		{"the booted side, the other one not proven", func(s *State) { s.InRAM = true; s.B.Info.Version = v2 }, func(r *Request) { r.Target = "a" }, "psyopsOS-B is not proven"},
 		{"the booted side, the other one damaged", func(s *State) { s.InRAM = true; s.B.Damaged = "kernel" }, func(r *Request) { r.Target = "a" }, "psyopsOS-B is not proven"},
+		{"the booted side, the other one's release bad", func(s *State) {
+			s.InRAM = true
+			change(s, func(b *bootstate.State, _ *bootstate.Tries) { b.Bad = v1 })
+		}, func(r *Request) { r.Target = "a" }, "psyopsOS-B is not proven"},
 		{"the booted side behind the boot loader's back", func(s *State) { s.InRAM = true }, func(r *Request) { r.Target, r.NoBootCfg = "a", true }, "without a word to the boot loader"},
+		{"a boot that nobody has judged", func(s *State) { s.Unjudged = true }, nil, "the health checks have not judged this boot yet"},
 		{"an unhealthy boot", func(s *State) { s.Unhealthy = "sshd: exit status 1" }, nil, "this boot is not healthy: sshd: exit status 1"},
 		{"an unknown target", nil, func(r *Request) { r.Target = "c" }, `no target "c"`},
 		{"the ESP as an OS side", nil, func(r *Request) { r.Target = "efisys" }, `no target "efisys"`},
@@ -151,7 +156,8 @@ func TestAPlanIsReadable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "write psyopsOS-B (/dev/vda4 at /mnt/psyopsOS/b)\n    from version " + v1 + "\n    to version " + v2 + ", 1.0 MiB, from /repo/tar\n" +
+	want := "let nothing fall back to psyopsOS-B\n    write grub/STATE1.ENV on /dev/vda1\n    write grub/STATE2.ENV on /dev/vda5\n" +
+		"write psyopsOS-B (/dev/vda4 at /mnt/psyopsOS/b)\n    from version " + v1 + "\n    to version " + v2 + ", 1.0 MiB, from /repo/tar\n" +
 		"put psyopsOS-B on trial: up to 3 boots, then psyopsOS-A again unless it is committed\n" +
 		"    write grub/TRIES.ENV on /dev/vda1\n    write grub/STATE1.ENV on /dev/vda1\n    write grub/STATE2.ENV on /dev/vda5\n"
 	if p.String() != want {
@@ -255,7 +261,7 @@ func TestACutWhileTheBootedSideIsWritten(t *testing.T) {
 	if got := bootstate.Next(disk.State1, disk.State2, disk.Tries, both).Boot; got != (bootstate.Boot{Side: layout.SideA, Why: bootstate.Trial(2)}) {
 		t.Errorf("done: GRUB boots %+v", got)
 	}
-	has(t, p.String(), "make psyopsOS-B, which is proven, the default\n", "up to 3 boots, then psyopsOS-B again")
+	has(t, p.String(), "make psyopsOS-B the default\n", "up to 3 boots, then psyopsOS-B again")
 }
 
 // runningTrial is the node while it runs release v2 on trial from B.

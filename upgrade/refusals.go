@@ -139,7 +139,8 @@ func refuseNeeded(s State, r Request) error {
 // refuseUnproven refuses to overwrite the booted side where it is the only one
 // that is known to work.
 func refuseUnproven(s State, _ Request) error {
-	if other := s.Booted.Other(); !s.proven(other) {
+	other := s.Booted.Other()
+	if !s.proven(other) || s.Side(other).Info.Version == s.Loader.State.Bad {
 		return step.WithHint(fmt.Errorf("%s is the booted side, and %s is not proven: a power cut could leave no side that boots", s.Booted, other),
 			"apply to %s, and restart into it", other)
 	}

@@ -26,7 +26,7 @@ type Phase string
 // The phases, each of which is one step.
 const (
 	fetchManifest  Phase = "fetch the manifest"
-	giveWay        Phase = "make the other side the default"
+	giveWay        Phase = "give the side's place away"
 	markIncomplete Phase = "mark the side incomplete"
 	writeSide      Phase = "write the side"
 	readManifest   Phase = "read the manifest on the side"
@@ -70,7 +70,7 @@ func (a *applying) step(phase Phase) step.Step {
 	}
 	return map[Phase]step.Step{
 		fetchManifest:  {Name: "fetch the manifest", Do: a.fetchManifest},
-		giveWay:        {Name: "make " + string(a.Booted.Other()) + " the default", Do: state(a.Before, a.BeforeWas)},
+		giveWay:        {Name: a.places(), Do: state(a.Before, a.BeforeWas)},
 		markIncomplete: {Name: "mark " + label + " incomplete", Do: a.markIncomplete},
 		writeSide:      {Name: "write " + label, Do: a.writeSide},
 		readManifest:   {Name: "read the manifest on " + label, Do: a.readOwnManifest},

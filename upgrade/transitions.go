@@ -27,6 +27,15 @@ func handedTo(s bootstate.State, other layout.Label, now time.Time) bootstate.St
 	return s
 }
 
+// withdrawn takes away the other side's place behind the good one, before it is
+// overwritten: else a new release, whole but never tried, would be what the
+// loader falls back to after three boots that nobody found healthy.
+func withdrawn(s bootstate.State, now time.Time) bootstate.State {
+	s.Seq++
+	s.Alt, s.Time = "", now
+	return s
+}
+
 // committed makes the side that runs the good one. otherProven says whether
 // the other side is whole and what it last committed.
 func committed(s bootstate.State, side layout.Label, version string, otherProven bool, now time.Time) bootstate.State {
@@ -43,6 +52,18 @@ func committed(s bootstate.State, side layout.Label, version string, otherProven
 	s.Floor = max(s.Floor, version)
 	if s.Bad == version {
 		s.Bad = ""
+	}
+	return s
+}
+
+// unproven takes back what a side has committed: it has failed since. Else the
+// side would be proven again as soon as the other one commits, and that one
+// could be overwritten.
+func unproven(s bootstate.State, side layout.Label) bootstate.State {
+	if side == layout.SideA {
+		s.A = ""
+	} else {
+		s.B = ""
 	}
 	return s
 }
@@ -77,7 +98,7 @@ func (l Loader) stateWrites(next bootstate.State, tries bootstate.Tries) ([]Stat
 		return nil, err
 	}
 	var counts, copies []StateWrite
-	if tries != l.Tries {
+	if tries != l.Tries || !isBlock(l.Copies.Tries) {
 		content, err := tries.Render()
 		if err != nil {
 			return nil, err
@@ -124,6 +145,13 @@ func (l Loader) state2Partition() string {
 		return l.First
 	}
 	return l.Second
+}
+
+// isBlock is false of counts that a power cut has left as garbage: GRUB cannot
+// count in them until they are written anew.
+func isBlock(data []byte) bool {
+	_, err := bootstate.ParseBlock(data)
+	return err == nil
 }
 
 func valid(copy []byte) bool {

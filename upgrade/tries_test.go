@@ -17,7 +17,7 @@ func TestTheNumberOfTriesIsAWish(t *testing.T) {
 	out, _ := w.applies("--tries", "1", "--dry-run")
 	has(t, out, "up to 1 boots, then psyopsOS-A again")
 	w.applies("--tries", "1")
-	if got, want := w.loader().Tries, (bootstate.Tries{Left: 1, For: 2, Of: 1}); got != want {
+	if got, want := w.loader().Tries, (bootstate.Tries{Left: 1, For: 3, Of: 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
@@ -42,7 +42,7 @@ func TestAfterAFallbackThereIsAWayOn(t *testing.T) {
 
 	out, _ = w.must(0, "rollback")
 	has(t, out, "psyopsOS-A, release "+v1+", goes on trial with the next restart")
-	if got, want := w.state(), (bootstate.State{Seq: 4, Good: layout.SideB, Try: layout.SideA, Alt: layout.SideA, A: v1, B: v2, Floor: v2}); got != want {
+	if got, want := w.state(), (bootstate.State{Seq: 5, Good: layout.SideB, Try: layout.SideA, Alt: layout.SideA, A: v1, Floor: v2}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	w.boots(layout.SideA, v1, bootstate.Trial(2))

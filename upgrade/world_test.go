@@ -233,7 +233,7 @@ func (w *world) write(name string, content []byte) {
 	}
 }
 
-// boots leaves behind what init does.
+// boots leaves behind what init does, and the health service on a healthy boot.
 func (w *world) boots(side layout.Label, version string, why bootstate.Why) {
 	w.t.Helper()
 	n := map[layout.Label]string{layout.SideA: "part3", layout.SideB: "part4"}[side]
@@ -242,6 +242,9 @@ func (w *world) boots(side layout.Label, version string, why bootstate.Why) {
 		w.t.Fatal(err)
 	}
 	w.write(layout.BootJSON, text)
+	if err := (Verdict{Healthy: true}).write(w.root); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func mountOf(side layout.Label) string {

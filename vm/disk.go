@@ -58,6 +58,10 @@ func (d Disk) blockdev(dir string) string {
 		return fmt.Sprintf("driver=%s,node-name=%s,read-only=on,file.driver=file,file.filename=%s",
 			d.Format, d.node(), value(d.Path))
 	}
+	if d.WriteLog != "" {
+		return fmt.Sprintf("driver=blklogwrites,node-name=%s,log-sector-size=512,log-super-update-interval=1,"+
+			"file.driver=raw,file.file.driver=file,file.file.filename=%s,log.driver=file,log.filename=%s", d.node(), value(d.Path), value(d.WriteLog))
+	}
 	noFlush := ""
 	if d.NoFlush {
 		noFlush = "cache.no-flush=on,"
