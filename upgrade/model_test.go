@@ -357,7 +357,7 @@ func (x *explorer) judgeSecond(m machine) {
 		x.violates(m, "no side can be loaded, the first ESP dead")
 	case m.copy2.ok && m.side(m.copy2.Good).quality == fine && (at.Side != m.copy2.Good || at.Why != bootstate.Good):
 		x.violates(m, "boots as "+string(at.Why)+", the first ESP dead")
-	case m.copy2.ok && !m.side(m.copy2.Good).committed && m.side(m.copy2.Good).quality != fine:
+	case m.copy2.ok && !m.side(m.copy2.Good).committed && !m.side(m.copy2.Good).seen && m.side(m.copy2.Good).quality != fine:
 		x.violates(m, "boots what was never good, the first ESP dead")
 	}
 }

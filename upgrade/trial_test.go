@@ -86,7 +86,7 @@ func TestATrialToBeConfirmedFromOutsideIsKeptOnlyByCommit(t *testing.T) {
 	has(t, out, "health alone does not commit it")
 	_, stderr = w.applies("--confirm=remote")
 	has(t, stderr, "only `neuralupgrade commit` from outside keeps it")
-	if got, want := w.loader().Tries, (bootstate.Tries{Left: 3, For: 2, Confirm: bootstate.ConfirmRemote}); got != want {
+	if got, want := w.loader().Tries, (bootstate.Tries{Left: 3, For: 3, Confirm: bootstate.ConfirmRemote}); got != want {
 		t.Fatalf("the counts are %+v, want %+v", got, want)
 	}
 	// GRUB counts in place, and keeps the wish.
@@ -255,13 +255,13 @@ func TestKexecStartsWhatTheLoaderWouldAndCountsAsItDoes(t *testing.T) {
 		if !strings.HasPrefix(words, sums+fmt.Sprintf("ro psyopsos=psyopsOS-B psyopsos.boot=trial%d psyopsos.disk=part4 ", left)) {
 			t.Errorf("loaded %q", words)
 		}
-		if got := w.loader().Tries; got != (bootstate.Tries{Left: left, For: 2}) {
+		if got := w.loader().Tries; got != (bootstate.Tries{Left: left, For: 3}) {
 			t.Errorf("the counts are %+v", got)
 		}
 	}
 	out, _ := w.must(0, "reboot", "--kexec")
 	has(t, out, "psyopsOS-A starts as good")
-	if got := w.loader().Tries; got != (bootstate.Tries{For: 2, Run: 1}) {
+	if got := w.loader().Tries; got != (bootstate.Tries{For: 3, Run: 1}) {
 		t.Errorf("the counts are %+v", got)
 	}
 	if _, err := os.Stat(filepath.Join(w.root, layout.KexecMark)); err != nil || w.shutDown != 4 {
