@@ -7,7 +7,7 @@ RUN    ?= .
 # No C compiler is needed, but for the race detector.
 export CGO_ENABLED = 0
 
-.PHONY: run test check qemu-test bench man size clean help deps test-deps $(TK)
+.PHONY: run test crashtest check qemu-test bench man size clean help deps test-deps $(TK)
 
 run: deps ## build everything, start the VM with its console in this terminal
 	$(TK) mkimage diskimg --out $(OUT)
@@ -20,6 +20,9 @@ VMTESTS = ./image/loader/ ./qemu-tests/
 
 qemu-test: test-deps ## VM tests alone; RUN=Regexp selects
 	( $(GO) test -json -p 1 -tags qemu -timeout 75m -count=1 -run '$(RUN)' $(VMTESTS) ; echo exit $$? ) | $(OUT)/bin/testreport -runs=1
+
+crashtest: test-deps ## every state that a power cut can leave of a real update (hours)
+	CRASHTEST=full $(GO) test -count=1 -v -tags qemu -timeout 10h -run 'TestEveryCut' ./qemu-tests/
 
 check: test-deps ## gofmt, vet, staticcheck, unit tests with the race detector
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }

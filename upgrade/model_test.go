@@ -513,7 +513,7 @@ func (x *explorer) learns(m *machine, at bootstate.Boot) {
 		running.committed = true
 	}
 	if state.Bad == other.version || state.Good == at.Side && state.Version(at.Side.Other()) == "" {
-		other.committed = false
+		other.committed = other.committed && other.quality != fine
 	}
 }
 

@@ -39,6 +39,7 @@ func dependencies() []dependency {
 		{program: "ssh-keygen", pkg: "openssh-client", why: "logs in to nodes"},
 		{program: "minisign", pkg: "minisign", why: "checks signatures beside our own code"},
 		{program: "apt-get", pkg: "apt", why: "fetches the packages of testos"},
+		{program: "grub-fstest", pkg: "grub-common", why: "reads volumes as the boot loader does", test: true},
 		{program: "sgdisk", pkg: "gdisk", why: "judges our partition tables", test: true},
 		{program: "nebula-cert", pkg: "nebula", why: "judges our psynet certificates", test: true},
 		{program: "age-keygen", pkg: "age", why: "judges our age keys and the store", test: true},
