@@ -16,7 +16,8 @@ run: deps ## build everything, start the VM with its console in this terminal
 test: test-deps ## all tests: unit, fuzz seeds, scripts, VMs
 	( $(GO) test -json ./... ; echo exit $$? ; $(GO) test -json -p 1 -tags qemu -timeout 75m $(VMTESTS) ; echo exit $$? ) | $(OUT)/bin/testreport -runs=2
 
-VMTESTS = ./image/loader/ ./qemu-tests/
+# Also what needs a real S3 server, which is built at first use.
+VMTESTS = ./image/loader/ ./deaddrop/ ./qemu-tests/
 
 qemu-test: test-deps ## VM tests alone; RUN=Regexp selects
 	( $(GO) test -json -p 1 -tags qemu -timeout 75m -count=1 -run '$(RUN)' $(VMTESTS) ; echo exit $$? ) | $(OUT)/bin/testreport -runs=1

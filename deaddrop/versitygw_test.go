@@ -1,147 +1,36 @@
-//go:build s3
+//go:build qemu
 
 package deaddrop
 
 import (
-	"bytes"
-	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
-	"github.com/minio/minio-go/v7/pkg/signer"
 
+	"psyopsOS/deaddrop/s3test"
 	"psyopsOS/release"
 	"psyopsOS/repo"
 )
 
-// versitygw is a real S3 server with a website endpoint.
-const versitygw = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
-
-// buildGateway builds it once for all runs: that takes minutes.
-func buildGateway(t *testing.T) string {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(cache, "psyopsOS", filepath.Base(versitygw))
-	name := filepath.Join(dir, "versitygw")
-	if _, err := os.Stat(name); err == nil {
-		return name
-	}
-	build := exec.CommandContext(t.Context(), "go", "install", versitygw)
-	build.Dir = t.TempDir() // outside of our module
-	build.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", build, err, out)
-	}
-	return name
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// A gateway is the server, with the bucket drop that everybody may read at
-// http://drop.example/.
-type gateway struct {
-	api, website string
-	settings     Settings
-}
-
-func startGateway(t *testing.T) gateway {
-	t.Helper()
-	name := buildGateway(t)
-	g := gateway{api: freeAddress(t), website: freeAddress(t)}
-	g.settings = Settings{Bucket: "drop", Endpoint: "http://" + g.api, Region: usualRegion, Parallel: 4,
-		creds: credentials.NewStaticV4("key", "secretsecret", "")}
-	var out bytes.Buffer
-	server := exec.Command(name, "--access", "key", "--secret", "secretsecret", "--port", g.api,
-		"--website", g.website, "--website-domain", "example", "posix", "--sidecar", t.TempDir(), t.TempDir())
-	server.Stdout, server.Stderr = &out, &out
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		server.Process.Kill()
-		server.Wait()
-		if t.Failed() {
-			t.Logf("the server said\n%s", &out)
-		}
-	})
-	b, err := OpenBucket(g.settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	for {
-		err = b.client.MakeBucket(ctx, "drop", minio.MakeBucketOptions{})
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	if err := b.client.SetBucketPolicy(ctx, "drop", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::drop/*"}]}`); err != nil {
-		t.Fatal(err)
-	}
-	g.makeWebsite(t)
-	return g
-}
-
-// makeWebsite is what `aws s3 website` does.
-func (g gateway) makeWebsite(t *testing.T) {
-	t.Helper()
-	body := `<WebsiteConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IndexDocument><Suffix>index.html</Suffix></IndexDocument></WebsiteConfiguration>`
-	request, err := http.NewRequest(http.MethodPut, "http://"+g.api+"/drop?website=", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("X-Amz-Content-Sha256", sha256Of([]byte(body)))
-	request.Header.Set("Content-Md5", md5Of([]byte(body)))
-	request = signer.SignV4(*request, "key", "secretsecret", "", usualRegion)
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	if said, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK {
-		t.Fatalf("make a website: %s %s", answer.Status, said)
-	}
-}
-
-// transport finds drop.example without a name server.
-func (g gateway) transport() *http.Transport {
-	return &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, g.website)
-	}}
+// settings lead to a real server's bucket.
+func settings(g s3test.Gateway) Settings {
+	return Settings{Bucket: s3test.Bucket, Endpoint: g.API, Region: s3test.Region, Parallel: usualParallel,
+		creds: credentials.NewStaticV4(s3test.AccessKey, s3test.SecretKey, "")}
 }
 
 // What is pushed to a real server, its website endpoint gives to a node's own
 // client: latest by a 301, the tar by ranges, and all comes back by a pull.
 func TestARealServerTakesAPushAndGivesItToANode(t *testing.T) {
-	g := startGateway(t)
+	g := s3test.Start(t)
 	keys, secret := newKeys(t)
 	f := makeTree(t, nil)
 	content := make([]byte, 2*partSize+1000)
@@ -153,7 +42,7 @@ func TestARealServerTakesAPushAndGivesItToANode(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b, err := OpenBucket(g.settings)
+	b, err := OpenBucket(settings(g))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,16 +51,16 @@ func TestARealServerTakesAPushAndGivesItToANode(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	client := &http.Client{Transport: g.transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	answer, err := client.Get("http://drop.example/" + latestKey)
+	client := &http.Client{Transport: g.Transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	answer, err := client.Get("http://updates.example/" + latestKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	answer.Body.Close()
-	if got := fmt.Sprint(answer.StatusCode, " ", answer.Header.Get("Location")); got != "301 /"+tarKey(v2)+".minisig" && got != "301 http://drop.example/"+tarKey(v2)+".minisig" {
+	if got := fmt.Sprint(answer.StatusCode, " ", answer.Header.Get("Location")); got != "301 /"+tarKey(v2)+".minisig" && got != "301 http://updates.example/"+tarKey(v2)+".minisig" {
 		t.Errorf("latest is answered with %s", got)
 	}
-	if answer, err = client.Head("http://drop.example/" + tarKey(v2)); err != nil {
+	if answer, err = client.Head("http://updates.example/" + tarKey(v2)); err != nil {
 		t.Fatal(err)
 	}
 	answer.Body.Close()
@@ -179,7 +68,7 @@ func TestARealServerTakesAPushAndGivesItToANode(t *testing.T) {
 		t.Errorf("the tar is %q, kept %q", kind, cache)
 	}
 
-	repository, err := repo.Open("http://drop.example/os", repo.Options{Transport: g.transport(), Attempts: 1})
+	repository, err := repo.Open("http://updates.example/os", repo.Options{Transport: g.Transport(), Attempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,15 +113,16 @@ func TestARealServerTakesAPushAndGivesItToANode(t *testing.T) {
 
 // An upload that was broken off goes on at a real server too.
 func TestARealServerKeepsThePartsThatArrived(t *testing.T) {
-	g := startGateway(t)
+	g := s3test.Start(t)
 	content := make([]byte, 2*partSize+1000)
 	if _, err := rand.Read(content); err != nil {
 		t.Fatal(err)
 	}
 	f := makeTree(t, tree{"big.bin": string(content)})
 	sent := &countingTransport{}
-	g.settings.transport, g.settings.retries = sent, 1
-	b, err := OpenBucket(g.settings)
+	s := settings(g)
+	s.transport, s.retries = sent, 1
+	b, err := OpenBucket(s)
 	if err != nil {
 		t.Fatal(err)
 	}
