@@ -673,7 +673,17 @@ func (x *explorer) tell(t *testing.T, m machine) {
 	t.Logf("    %s", strings.Join(lines, "\n    "))
 }
 
+// notRaced keeps the model out of the race detector, which it would keep busy
+// for ten minutes: it is one goroutine.
+func notRaced(t *testing.T) {
+	t.Helper()
+	if raced {
+		t.Skip("the model runs without the race detector")
+	}
+}
+
 func TestNoPowerCutAndNoBadReleaseEndsOnADeadMachine(t *testing.T) {
+	notRaced(t)
 	t.Parallel()
 	x := explore(protocol{}, freshMachine(), 0)
 	t.Logf("%d machines, %d boots, %d violations (%d ways lead beyond the promise)", len(x.seen), x.boots, x.violations(), x.beyond)
@@ -689,6 +699,7 @@ func TestNoPowerCutAndNoBadReleaseEndsOnADeadMachine(t *testing.T) {
 // Each rule and each place in the order has its reason: without it the model
 // finds a machine that breaks the promise.
 func TestWithoutAnyOfTheRulesTheModelFindsABrokenMachine(t *testing.T) {
+	notRaced(t)
 	without := func(name string) func([]rule) []rule {
 		return func(rules []rule) []rule {
 			kept := slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return r.name == name })
