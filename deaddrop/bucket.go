@@ -118,6 +118,16 @@ func (b *Bucket) Stat(ctx context.Context, key string) (Entry, error) {
 	return e, nil
 }
 
+// look is Stat, but that there is no such object is no error.
+func (b *Bucket) look(ctx context.Context, key string) (Entry, error) {
+	e, err := b.Stat(ctx, key)
+	var said minio.ErrorResponse
+	if errors.As(err, &said) && said.Code == "NoSuchKey" {
+		return Entry{}, nil
+	}
+	return e, err
+}
+
 // linked is the key that a redirect leads to.
 func (b *Bucket) linked(location string) (string, error) {
 	key, ok := strings.CutPrefix(location, "/"+b.prefix)

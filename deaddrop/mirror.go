@@ -41,7 +41,8 @@ type side struct {
 	name   string
 	bring  func(ctx context.Context, e Entry, progress func(n int64)) error
 	remove func(ctx context.Context, key string) error
-	now    func(ctx context.Context) (Listing, error) // with its links
+	now    func(ctx context.Context) (Listing, error)           // with its links
+	look   func(ctx context.Context, key string) (Entry, error) // empty where there is none
 	each   func(ctx context.Context, keys []string, do func(ctx context.Context, key string) error) error
 }
 
@@ -90,6 +91,10 @@ func (f *Folder) side() side {
 		name:   "the folder",
 		remove: func(_ context.Context, key string) error { return f.Remove(key) },
 		now:    func(context.Context) (Listing, error) { return f.List() },
+		look: func(_ context.Context, key string) (Entry, error) {
+			l, err := f.List()
+			return l[key], err
+		},
 		each: func(ctx context.Context, keys []string, do func(context.Context, string) error) error {
 			for _, key := range keys {
 				if err := do(ctx, key); err != nil {
@@ -102,7 +107,7 @@ func (f *Folder) side() side {
 }
 
 func (b *Bucket) side() side {
-	return side{name: "the bucket", remove: b.Remove, now: b.Now, each: b.each}
+	return side{name: "the bucket", remove: b.Remove, now: b.Now, look: b.look, each: b.each}
 }
 
 // Now is what the bucket holds, with its links.
@@ -124,7 +129,7 @@ func (s side) steps(plan Plan) []step.Step {
 	var steps []step.Step
 	for _, r := range []rank{contents, signatures, links} {
 		if entries := ofRank(plan.Bring, r); len(entries) > 0 {
-			steps = append(steps, s.bringStep(fmt.Sprintf("bring %s to %s", counted(len(entries), r), s.name), entries))
+			steps = append(steps, s.bringStep(fmt.Sprintf("bring %s to %s", counted(len(entries), r), s.name), entries, plan.forward))
 		}
 	}
 	for _, r := range []rank{links, signatures, contents} {
@@ -144,13 +149,25 @@ func counted(n int, r rank) string {
 	return fmt.Sprint(n, " ", noun)
 }
 
-func (s side) bringStep(name string, entries []Entry) step.Step {
+// bringStep looks once more before it moves a link forward: another builder
+// may have moved it further while a large tar was on its way.
+func (s side) bringStep(name string, entries []Entry, forward bool) step.Step {
 	return step.Step{Name: name, Do: func(ctx context.Context, r *step.Reporter) error {
 		var mu sync.Mutex
 		var done int64
 		total := bytesOf(entries)
 		byKey := byKey(entries)
 		return s.each(ctx, keysOf(entries), func(ctx context.Context, key string) error {
+			if forward && byKey[key].IsLink() {
+				now, err := s.look(ctx, key)
+				if err != nil {
+					return err
+				}
+				if newer(now, byKey[key]) {
+					r.Warn(fmt.Errorf("%s stays: it leads to %s by now, which is newer than %s", key, now.Link, byKey[key].Link))
+					return nil
+				}
+			}
 			return s.bring(ctx, byKey[key], func(n int64) {
 				mu.Lock()
 				defer mu.Unlock()

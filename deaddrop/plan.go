@@ -24,6 +24,9 @@ type Plan struct {
 	Bring  []Entry // tars, signatures, links
 	Remove []Entry // links, signatures, tars
 	Same   int     // entries that are there already
+	Stay   []Entry // links of the other side, to newer releases than ours
+
+	forward bool // links do not go back, whatever happens until they are brought
 }
 
 // NewPlan compares two sides and holds every refusal.
@@ -31,13 +34,16 @@ func NewPlan(from, to Listing, r Request) (Plan, error) {
 	if len(from) == 0 {
 		return Plan{}, step.WithHint(errors.New("there is nothing to bring: the side that is the model is empty"), "look whether folder and bucket are the ones that you mean")
 	}
-	var p Plan
+	p := Plan{forward: !r.Replace}
 	after := to.Clone()
 	for _, key := range from.Keys() {
 		have, there := to[key]
 		switch {
 		case there && same(from[key], have):
 			p.Same++
+		case p.forward && newer(have, from[key]):
+			p.Stay = append(p.Stay, have)
+			continue
 		case there && !r.Replace && isTar(key):
 			return Plan{}, step.WithHint(fmt.Errorf("%s is published already, with other contents", key),
 				"a published release does not change: build it anew with a new version, or use forcepush")
@@ -93,6 +99,17 @@ func same(a, b Entry) bool {
 	return a.Size == b.Size && a.SHA256 == b.SHA256 && a.SHA256 != ""
 }
 
+// newer reports whether a link leads to a newer release than another: nodes
+// refuse to go back, and a folder that is behind must not make them try.
+func newer(a, b Entry) bool {
+	if !a.IsLink() || !b.IsLink() {
+		return false
+	}
+	family, version := familyOf(signed(a.Link))
+	other, than := familyOf(signed(b.Link))
+	return family != "" && family == other && version > than
+}
+
 func isTar(key string) bool {
 	_, err := release.ParseName(path.Base(key))
 	return err == nil
@@ -109,6 +126,9 @@ func (p Plan) String() string {
 	}
 	for _, e := range p.Remove {
 		fmt.Fprintf(&b, "remove  %s\n", e)
+	}
+	for _, e := range p.Stay {
+		fmt.Fprintf(&b, "stays   %s, which is newer\n", e)
 	}
 	fmt.Fprintf(&b, "%d to bring (%s), %d to remove, %d the same\n", len(p.Bring), step.Bytes(bytesOf(p.Bring)), len(p.Remove), p.Same)
 	return b.String()

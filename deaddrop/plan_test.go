@@ -36,6 +36,9 @@ func TestPlans(t *testing.T) {
 		{"but by force", full(v1, "a"), full(v1, "b"), Request{Replace: true}, "bring tar, sig; same 1"},
 		{"another file may change", listing(file("x", "a")), listing(file("x", "b")), Request{}, "bring x; same 0"},
 		{"push removes nothing", full(v2, "a"), full(v1, "a"), Request{}, "bring tar2, sig2, latest; same 0"},
+		{"push does not go back to an older release", full(v1, "a"), full(v2, "a"), Request{}, "bring tar, sig; same 0; stay latest"},
+		{"forcepush does", full(v1, "a"), full(v2, "a"), Request{Replace: true}, "bring tar, sig, latest; remove sig2, tar2; same 0"},
+		{"a link that is no release's may lead anywhere", listing(file("x", "a"), Entry{Key: "l", Link: "x"}), listing(file("x", "a"), file("y", "a"), Entry{Key: "l", Link: "y"}), Request{}, "bring l; same 1"},
 		{"forcepush removes, tars last", full(v2, "a"), full(v1, "a").with(file("x", "a"), Entry{Key: "a", Link: "x"}), Request{Replace: true, Unlink: true},
 			"bring tar2, sig2, latest; remove a, sig, tar, x; same 0"},
 		{"forcepush does not remove latest", listing(file("x", "a")), full(v1, "a"), Request{Replace: true}, "would be removed"},
@@ -75,7 +78,11 @@ func brief(p Plan) string {
 	if len(words) == 2 && words[0] > words[1] {
 		words[0], words[1] = words[1], words[0]
 	}
-	return strings.Join(append(words, fmt.Sprint("same ", p.Same)), "; ")
+	words = append(words, fmt.Sprint("same ", p.Same))
+	if len(p.Stay) > 0 {
+		words = append(words, "stay "+short.Replace(strings.Join(keysOf(p.Stay), ", ")))
+	}
+	return strings.Join(words, "; ")
 }
 
 func TestPruneKeepsTheNewestAndWhatLatestNames(t *testing.T) {

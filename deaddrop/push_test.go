@@ -327,6 +327,42 @@ func TestWhatLatestNamesByNowIsNotRemoved(t *testing.T) {
 	}
 }
 
+func TestALatestThatMovedFurtherMeanwhileStays(t *testing.T) {
+	s := newServer(t)
+	bucket := s.bucket(t, "drop")
+	p := Pair{makeTree(t, oneRelease(v2)), bucket}
+	local, remote, err := p.Compare(t.Context(), true, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := NewPlan(local, remote, Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Another builder is through with the third release first.
+	if err := push(t.Context(), Pair{makeTree(t, oneRelease(v3)), bucket}, Request{}); err != nil {
+		t.Fatal(err)
+	}
+	var rec step.Recorder
+	if err := step.Run(t.Context(), rec.Record, func() time.Duration { return 0 }, p.Push(plan)...); err != nil {
+		t.Fatal(err)
+	}
+	want := oneRelease(v2).with(oneRelease(v3))
+	if got := bucketTree(t, bucket); !reflect.DeepEqual(got, want) {
+		t.Errorf("the bucket holds %v, want %v", got, want)
+	}
+	if !strings.Contains(fmt.Sprint(rec.Events), "stays: it leads to "+tarKey(v3)) {
+		t.Errorf("told %v", rec.Events)
+	}
+	// And a push that begins now knows it before.
+	if err := push(t.Context(), p, Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := bucketTree(t, bucket); !reflect.DeepEqual(got, want) {
+		t.Errorf("pushed again: the bucket holds %v, want %v", got, want)
+	}
+}
+
 func TestTheFirstFailureEndsAPush(t *testing.T) {
 	s := newServer(t)
 	p := Pair{makeTree(t, tree{"a.txt": "a", "b.txt": "b", "c.txt": "c"}), s.bucket(t, "drop")}

@@ -70,6 +70,10 @@ func (f *deaddropFlags) openBucket() (*deaddrop.Bucket, error) {
 func (f *deaddropFlags) carryOut(ctx context.Context, e env, r *step.Runner, plan deaddrop.Plan, steps []step.Step) error {
 	if f.dryRun || f.tell.verbose {
 		fmt.Fprint(e.stdout, plan)
+	} else if !f.tell.quiet {
+		for _, link := range plan.Stay {
+			fmt.Fprintf(e.stdout, "%s stays: it leads to %s, which is newer than the folder's\n", link.Key, link.Link)
+		}
 	}
 	if f.dryRun {
 		return nil
@@ -93,6 +97,8 @@ func deaddropPush() command {
 Tars are sent first, then signatures, then the links (latest): whenever it is
 broken off, a node that asks for latest finds a release that is complete. What
 is in the bucket already is not sent again; a large file goes on where it was.
+A latest that leads to a newer release than the folder's stays: somebody else
+has published meanwhile. forcepush goes back.
 `+bucketHelp)
 }
 
