@@ -4,15 +4,19 @@ package qemutests
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"psyopsOS/bootstate"
+	"psyopsOS/deaddrop"
+	"psyopsOS/deaddrop/s3test"
 	"psyopsOS/image"
 	"psyopsOS/layout"
 	"psyopsOS/release"
@@ -98,16 +102,38 @@ func changed(t *testing.T, squashfs string) string {
 	return name
 }
 
-// Issue 4: the good path, from a server to the other side, through GRUB's
-// trial to the commit.
+// pushed moves the release into a bucket of a real S3 server, whose website
+// endpoint answers latest with a 301. hosts is what the guest's /etc/hosts
+// needs: such an endpoint tells buckets apart by the name that it is called by.
+func (r repository) pushed(t *testing.T) (pushed repository, hosts string) {
+	t.Helper()
+	gateway, dir := s3test.Start(t), t.TempDir()
+	if err := os.Rename(r.dir, filepath.Join(dir, deaddrop.Releases)); err != nil {
+		t.Fatal(err)
+	}
+	push := exec.Command(tkBinary(t), "deaddrop", "push", "--dir", dir, "--bucket", "s3://"+s3test.Bucket)
+	push.Env = append(append(os.Environ(), "PSYOPSOS_CONFIG=none"), gateway.Environment()...)
+	if said, err := push.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", push.Args, err, said)
+	}
+	_, port, err := net.SplitHostPort(gateway.Website)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.dir, r.address = filepath.Join(dir, deaddrop.Releases), "http://"+s3test.Bucket+":"+port+"/"+deaddrop.Releases
+	return r, "10.0.2.2 " + s3test.Bucket
+}
+
+// Issues 4 and 5: the good path, from a bucket to the other side, through
+// GRUB's trial to the commit.
 func TestAnUpdateGoesOverTheNetworkToTheOtherSide(t *testing.T) {
-	repo := newerRelease(t)
+	repo, hosts := newerRelease(t).pushed(t)
 	path, _ := ownDisk(t)
 	g := boot(t, Scenario{Firmware: true, Resets: true, Disks: []vm.Disk{{ID: "boot", Path: path, BootIndex: 1}},
 		Machine: vm.Machine{NICs: []vm.NIC{{}}}, Deadline: 9 * time.Minute})
 	g.HandsOver()
 	g.Login()
-	g.Runs("export NEURALUPGRADE_REPOSITORY=" + repo.address)
+	g.Runs("echo '" + hosts + "' >>/etc/hosts; export NEURALUPGRADE_REPOSITORY=" + repo.address)
 	if output, code := g.Tries("neuralupgrade check --target nonbooted"); code != 10 || !strings.Contains(output, "not version "+repo.version) {
 		t.Errorf("check: exit status %d\n%s", code, output)
 	}
