@@ -32,9 +32,10 @@ check: test-deps ## gofmt, vet, staticcheck, unit tests with the race detector
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags qemu ./...
 	CGO_ENABLED=1 $(GO) test -race ./...
 
-bench: test-deps ## our boot beside a floor program's, our build beside a plain script's, an apply beside plain writing, with ratios; benchmarks of packages
+bench: test-deps ## our boot beside a floor program's, our build beside a plain script's, an apply beside plain writing, a push beside plain PUTs, with ratios; benchmarks of packages
 	$(GO) test -count=1 -tags qemu -timeout 60m -run '^$$' -bench 'Boot|Build' -benchtime 1x ./qemu-tests/
 	PSYOPSOS_BENCH=1 $(GO) test -count=1 -v -tags qemu -timeout 30m -run '^TestBenchApply$$' ./qemu-tests/
+	$(GO) test -run '^$$' -tags qemu -bench Push -benchtime 1x ./deaddrop/
 	$(GO) test -run '^$$' -bench . ./...
 
 man: $(TK) ## man pages of tk and neuralupgrade, in artifacts/man

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -192,7 +193,7 @@ func (u *upload) sendPart(ctx context.Context, i int, content []byte) error {
 	if !ok || part.Size != int64(len(content)) || strings.Trim(part.ETag, `"`) != hex.EncodeToString(sum[:]) {
 		var err error
 		part, err = u.bucket.client.PutObjectPart(ctx, u.bucket.name, u.bucket.prefix+u.key, u.id, number,
-			bytes.NewReader(content), int64(len(content)), minio.PutObjectPartOptions{Md5Base64: md5Of(content), Sha256Hex: sha256Of(content), DisableContentSha256: true})
+			bytes.NewReader(content), int64(len(content)), minio.PutObjectPartOptions{Md5Base64: base64.StdEncoding.EncodeToString(sum[:]), Sha256Hex: sha256Of(content), DisableContentSha256: true})
 		if err != nil {
 			return u.bucket.explain(fmt.Sprintf("send part %d of %s", number, u.key), err)
 		}
