@@ -45,17 +45,20 @@ const (
 	taskTry     = "Try"
 	taskNodes   = "Nodes and their secrets"
 	taskPublish = "Sign and publish"
+	taskDeploy  = "Bring to machines"
 	taskSetUp   = "Set up"
 )
 
-func tasks() []string { return []string{taskSetUp, taskBuild, taskTry, taskNodes, taskPublish} }
+func tasks() []string {
+	return []string{taskSetUp, taskBuild, taskTry, taskNodes, taskPublish, taskDeploy}
+}
 
 func commands() []command {
 	return []command{
 		initCommand().in(taskSetUp), showconfigCommand().in(taskSetUp), checkDepsCommand().in(taskSetUp),
 		completionCommand().in(taskSetUp), manCommand().in(taskSetUp),
 		mkimageCommand().in(taskBuild), lockCommand().in(taskBuild), outdatedCommand().in(taskBuild), buildpkgCommand().in(taskBuild),
-		vmCommand().in(taskTry),
+		vmCommand().in(taskTry), writeCommand().in(taskDeploy), deployosCommand().in(taskDeploy),
 		nodeCommand().in(taskNodes), psynetCommand().in(taskNodes),
 		signifyCommand().in(taskPublish), deaddropCommand().in(taskPublish),
 	}

@@ -47,6 +47,20 @@ Runs in a checkout of psyopsOS; what has not changed is not built again.
 	if _, err := os.Lstat(name); err == nil && !*force {
 		return step.WithHint(fmt.Errorf("%s is there already", name), "--force writes over it")
 	}
+	return p.buildDiskOf(ctx, e, tell, record, name)
+}
+
+// buildNode is buildDiskOf for a node of the store.
+func (p *project) buildNode(ctx context.Context, e env, tell *telling, store storeFlags, of, name string) error {
+	record, err := storedNode(ctx, e, store, of)
+	if err != nil {
+		return err
+	}
+	return p.buildDiskOf(ctx, e, tell, record, name)
+}
+
+// buildDiskOf builds what is not built yet, and of it the node's disk image.
+func (p *project) buildDiskOf(ctx context.Context, e env, tell *telling, record node.Record, name string) error {
 	if err := p.prepare(ctx, e); err != nil {
 		return err
 	}

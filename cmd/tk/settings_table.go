@@ -37,7 +37,7 @@ func loadSettings(getenv func(string) string) (*settings.Settings, error) {
 // settingsTable is everything of tk that can be set, for flags, environment,
 // psyops.toml, showconfig, init and the man pages alike.
 func settingsTable(getenv func(string) string) []settings.Setting {
-	return slices.Concat(buildSettings(), alpineSettingsTable(), siteSettings(getenv), vmSettings())
+	return slices.Concat(buildSettings(), alpineSettingsTable(), siteSettings(getenv), deploySettings(getenv), vmSettings())
 }
 
 func one(text string) []string { return []string{text} }
