@@ -59,6 +59,9 @@ func (o SquashfsOptions) tree() (*tree.Tree, error) {
 	if err := addMountPoints(t); err != nil {
 		return nil, err
 	}
+	if err := addFstab(t); err != nil {
+		return nil, err
+	}
 	// Alpine's modloop service makes links of these two; what a userland
 	// package left there would hide the modloop.
 	for _, name := range []string{"lib/firmware", "lib/modules", "boot"} {
@@ -118,6 +121,36 @@ func addMountPoints(t *tree.Tree) error {
 		}
 	}
 	return nil
+}
+
+// addFstab adds a line for each volume that is mounted by hand or by a program
+// to what the userland brings: Alpine's fstab has lines for disks of its own.
+func addFstab(t *tree.Tree) error {
+	const name = "etc/fstab"
+	var table []byte
+	mode := fs.FileMode(0o644)
+	if old, ok := t.Get(name); ok {
+		var err error
+		if table, err = old.Content(); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		mode = old.Mode.Perm()
+	}
+	if len(table) > 0 && table[len(table)-1] != '\n' {
+		table = append(table, '\n')
+	}
+	mounted := map[string]bool{}
+	for line := range strings.Lines(string(table)) {
+		if fields := strings.Fields(line); len(fields) > 1 && !strings.HasPrefix(fields[0], "#") {
+			mounted[fields[1]] = true
+		}
+	}
+	for _, v := range layout.Volumes() {
+		if v.MountPoint != "" && !mounted[v.MountPoint] {
+			table = fmt.Appendf(table, "LABEL=%s %s %s ro,noauto 0 0\n", v.Label, v.MountPoint, v.Filesystem)
+		}
+	}
+	return t.Add(name, tree.File(mode, table))
 }
 
 // writeSquashfs has mksquashfs make the file out of t. Owners, modes and

@@ -236,3 +236,36 @@ func TestAFailingMksquashfsIsTold(t *testing.T) {
 		})
 	}
 }
+
+// Alpine's own fstab names other disks, and init adds ours only where there is
+// none.
+func TestTheVolumesAreInTheFstabThatTheUserlandBrings(t *testing.T) {
+	const lines = "LABEL=PSYOPSOSEFI /mnt/psyopsOS/efisys vfat ro,noauto 0 0\n" +
+		"LABEL=psyops-secret /mnt/psyops-secret/mount ext4 ro,noauto 0 0\n" +
+		"LABEL=psyopsOS-A /mnt/psyopsOS/a ext4 ro,noauto 0 0\n"
+	const b = "LABEL=psyopsOS-B /mnt/psyopsOS/b ext4 ro,noauto 0 0\n"
+	for name, c := range map[string]struct{ brings, want string }{
+		"none":       {"", lines + b},
+		"Alpine's":   {"/dev/cdrom\t/media/cdrom\tiso9660\tnoauto,ro 0 0\n", "/dev/cdrom\t/media/cdrom\tiso9660\tnoauto,ro 0 0\n" + lines + b},
+		"cut short":  {"# mine", "# mine\n" + lines + b},
+		"of a site":  {"LABEL=b /mnt/psyopsOS/b ext4 rw 0 0\n", "LABEL=b /mnt/psyopsOS/b ext4 rw 0 0\n" + lines},
+		"in comment": {"#x /mnt/psyopsOS/b\n", "#x /mnt/psyopsOS/b\n" + lines + b},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := tiny(t)
+			if c.brings != "" {
+				if err := o.Userland.AddFile("etc/fstab", 0o644, c.brings); err != nil {
+					t.Fatal(err)
+				}
+			}
+			made, err := o.tree()
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, _ := made.Get("etc/fstab")
+			if got, err := n.Content(); err != nil || string(got) != c.want || !made.Has("psyopsos-data") {
+				t.Errorf("got %q, %v, want %q", got, err, c.want)
+			}
+		})
+	}
+}

@@ -132,8 +132,9 @@ const (
 	IsoJSON      = "/etc/psyopsOS/iso.json"        // when and from what the image was made
 	SecretEnv    = "/etc/psyopsOS/psyops-secret.env"
 	StatusDir    = "/etc/psyopsOS/status"
-	HealthDir    = "/etc/psyopsOS/health.d"  // programs that judge a boot
-	UpgradeBin   = "/usr/sbin/neuralupgrade" // the same binary as /init
+	HealthDir    = "/etc/psyopsOS/health.d"   // programs that judge a boot
+	PostbootDir  = "/etc/psyopsOS/postboot.d" // programs that configure a node after its boot
+	UpgradeBin   = "/usr/sbin/neuralupgrade"  // the same binary as /init
 	DefaultInit  = "/sbin/init"
 	Unconfigured = "psyopsOS-unconfigured" // the node name where the secret volume gives none
 )

@@ -43,6 +43,7 @@ func Make(r Request, ca CA, now time.Time, random io.Reader) (Record, error) {
 		secret.AgeKey:       ageKey,
 		secret.SSHHostKey:   secret.Hide(host),
 		secret.PsynetCert:   secret.Hide(certificate),
+		secret.PsynetCA:     secret.Hide(ca.Certificate),
 		secret.PsynetKey:    psynetKey,
 	}
 	if r.MAC != "" {
@@ -78,6 +79,7 @@ func (r Record) Renewed(ca CA, now time.Time, lasts time.Duration) (Record, erro
 		files[name] = content
 	}
 	files[secret.PsynetCert] = secret.Hide(certificate)
+	files[secret.PsynetCA] = secret.Hide(ca.Certificate)
 	r.Files = files
 	return r, nil
 }

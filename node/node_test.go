@@ -292,8 +292,8 @@ func TestFolderTarAndScriptHoldTheSameAndAreForTheirOwnerAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := contents(t, dir)
-	if len(want) != 7 {
-		t.Errorf("%d files, want 7", len(want))
+	if len(want) != 8 {
+		t.Errorf("%d files, want 8", len(want))
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the folder has mode %v, %v", info.Mode(), err)
@@ -342,7 +342,7 @@ func TestFolderTarAndScriptHoldTheSameAndAreForTheirOwnerAlone(t *testing.T) {
 
 func TestWithoutAMACThereIsNoMactab(t *testing.T) {
 	rec := made(t, request("one", "10.77.0.5/24"))
-	if _, ok := rec.Files[secret.Mactab]; ok || len(rec.Files) != 5 {
+	if _, ok := rec.Files[secret.Mactab]; ok || len(rec.Files) != 6 {
 		t.Errorf("got %v", rec.Names())
 	}
 }

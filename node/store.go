@@ -222,6 +222,7 @@ func (g Registry) SetCertificate(ctx context.Context, name string, certificate [
 	}
 	r.Groups = c.Groups
 	r.Files[secret.PsynetCert] = secret.Hide(certificate)
+	r.Files[secret.PsynetCA] = secret.Hide(ca.Certificate)
 	if len(key.Reveal()) > 0 {
 		r.Files[secret.PsynetKey] = key
 	}

@@ -24,6 +24,7 @@ const (
 	SSHHostKey     = "ssh_host_ed25519_key"
 	PsynetCert     = "psynet.host.crt"
 	PsynetKey      = "psynet.host.key"
+	PsynetCA       = "psynet.ca.crt" // not of the first psyopsOS: nobody misses it
 	MinisignPubkey = "minisign.pubkey"
 	TestingEnv     = "TESTONLYNOPROD.env"
 )

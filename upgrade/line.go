@@ -23,9 +23,9 @@ const (
 )
 
 // line is the status in one line.
-func (l Loader) line(report boot.Report) string {
+func (l Loader) line(report boot.Report, p Postboot, problems string) string {
 	if report.Side == "" {
-		return "root= of the command line, no side"
+		return oneLine(append([]string{"root= of the command line, no side"}, p.words()...))
 	}
 	release, _ := report.Facts["release"].(string)
 	parts := []string{strings.TrimSpace(string(report.Side)+" "+release) + ", " + l.standing(report)}
@@ -38,6 +38,13 @@ func (l Loader) line(report boot.Report) string {
 	if failed := l.failed(report).String(); failed != "" && l.Picked != 0 {
 		parts = append(parts, "last failure: "+failed)
 	}
+	if problems != "" {
+		parts = append(parts, "not healthy: "+problems)
+	}
+	return oneLine(append(parts, p.words()...))
+}
+
+func oneLine(parts []string) string {
 	line := strings.Join(strings.Fields(strings.Join(parts, "; ")), " ")
 	if len(line) > issueMost {
 		line = strings.ToValidUTF8(line[:issueMost-3], "") + "..."
@@ -64,8 +71,16 @@ func (l Loader) standing(report boot.Report) string {
 	return "chosen by hand"
 }
 
-// promptWord is in the prompt of every shell while what runs is not the
-// committed side.
+// promptWords are in the prompt of every shell while what runs is not the
+// committed side, is not healthy, or was not configured to the end.
+func (l Loader) promptWords(report boot.Report, p Postboot, problems string) string {
+	words := l.promptWord(report)
+	if problems != "" {
+		words += "(unhealthy) "
+	}
+	return words + p.promptWord()
+}
+
 func (l Loader) promptWord(report boot.Report) string {
 	switch why := bootstate.Why(report.Why); {
 	case report.Side == "", why == bootstate.Good, why.IsTrial() && l.State.Good == report.Side:
@@ -89,10 +104,12 @@ func (c *call) showAtLogin() {
 }
 
 func showLine(root string, report boot.Report, l Loader) error {
-	line := l.line(report)
-	return errors.Join(
+	p := readPostboot(root)
+	problems, _, err := unhealthy(root)
+	line := l.line(report, p, problems)
+	return errors.Join(err,
 		os.WriteFile(filepath.Join(root, layout.StatusLine), []byte(line+"\n"), 0o644),
-		os.WriteFile(filepath.Join(root, layout.StatusPrompt), []byte(l.promptWord(report)), 0o644),
+		os.WriteFile(filepath.Join(root, layout.StatusPrompt), []byte(l.promptWords(report, p, problems)), 0o644),
 		showOnIssue(filepath.Join(root, issueFile), line))
 }
 

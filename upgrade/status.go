@@ -31,7 +31,9 @@ func status(_ context.Context, c *call) (int, error) {
 	case c.loginScreen:
 		err = showLine(c.env.Root, report, loader)
 	case c.line:
-		_, err = fmt.Fprintln(c.env.Stdout, loader.line(report))
+		problems, _, errHealth := unhealthy(c.env.Root)
+		_, err = fmt.Fprintln(c.env.Stdout, loader.line(report, readPostboot(c.env.Root), problems))
+		err = errors.Join(err, errHealth)
 	case c.JSON:
 		err = c.printStatus(raw, loader, report)
 	default:

@@ -109,6 +109,9 @@ func (n NIC) args(i int) []string {
 	if n.SSH != 0 {
 		net += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:22", n.SSH)
 	}
+	if n.Cable != (Cable{}) {
+		net = fmt.Sprintf("dgram,id=net%d,local.type=unix,local.path=%s,remote.type=unix,remote.path=%s", i, value(n.Cable.Here), value(n.Cable.There))
+	}
 	dev := fmt.Sprintf("%s,netdev=net%d,romfile=", n.Model, i)
 	if n.MAC != "" {
 		dev += ",mac=" + n.MAC

@@ -32,7 +32,7 @@ func TestArguments(t *testing.T) {
 		{"no serial port", Args, Machine{Kernel: "/k", NoConsole: true, NoEvents: true, VGA: true}},
 		{"events without a console", Args, Machine{Kernel: "/k", NoConsole: true}},
 		{"all the rest", Args, Machine{Kernel: "/k", Binary: "qemu", Accel: "kvm", CPUModel: "max,-erms,-fsrm", Watchdog: true, TPM: "/run/tpm",
-			NoReboot: true, NICs: []NIC{{MAC: "52:54:00:00:00:01"}, {Model: "e1000e"}}, Extra: []string{"-S"}}},
+			NoReboot: true, NICs: []NIC{{MAC: "52:54:00:00:00:01"}, {Model: "e1000e"}, {Cable: Cable{"/run/a,b", "/run/c"}}}, Extra: []string{"-S"}}},
 		{"in the terminal", TerminalArgs, Machine{Firmware: firmware, Disks: []Disk{{Path: "/disk.img"}}, NICs: []NIC{{}}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

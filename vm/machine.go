@@ -89,13 +89,20 @@ type Disk struct {
 	Hotplug   bool   // may be unplugged: virtio and nvme then get a PCIe port each; usb and scsi always may
 }
 
-// A NIC is a network interface of the guest, on QEMU's user network.
+// A NIC is a network interface of the guest, on QEMU's user network, or on a
+// cable to another guest and on no other network.
 type NIC struct {
 	MAC      string
 	Model    string // default virtio-net-pci
 	SSH      int    // a port of 127.0.0.1 that leads to the guest's port 22; 0: none
 	Restrict bool   // the guest reaches nothing outside
+	Cable    Cable
 }
+
+// A Cable leads to another guest, whose cable has the same two ends the other
+// way round. They are sockets, whose paths have 107 bytes at most. Either guest
+// may start first: what is sent to one that is not there is lost.
+type Cable struct{ Here, There string }
 
 // FailurePatterns are what a guest says when nothing more will come.
 func FailurePatterns() []string {

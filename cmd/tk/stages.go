@@ -173,7 +173,7 @@ func (p project) kernelAndModules() stage.Stage {
 	for _, source := range p.firmware {
 		inputs = append(inputs, source.inputs()...)
 	}
-	return stage.Stage{Name: p.named(kernelStage), Recipe: "3", Inputs: inputs,
+	return stage.Stage{Name: p.named(kernelStage), Recipe: "4", Inputs: inputs,
 		Run: func(ctx context.Context, w *stage.Work) error {
 			return withSpool(func(spool *os.File) error { return p.makeKernel(ctx, w, spool) })
 		}}

@@ -1,7 +1,8 @@
 // Package base is what every userland gets on top, whatever it is made of, if
-// OpenRC runs it: the service that judges each boot, the one that starts a
-// loaded kernel at the end of a shutdown, and the line on the login screen that
-// tells what runs. It reads the embedded folder overlay, whose files are ours,
+// OpenRC runs it: how root logs in, a login prompt on each console, the psynet,
+// what configures the node after its boot (postboot), the judge of each boot,
+// the start of a loaded kernel at the end of a shutdown, and the line on the
+// login screen that tells what runs. It reads the embedded folder overlay, whose files are ours,
 // and gives a tree.Tree.
 package base
 
@@ -18,7 +19,11 @@ var overlay embed.FS
 
 // services are what is started, by runlevel.
 func services() map[string][]string {
-	return map[string][]string{"default": {"psyopsos-health"}, "shutdown": {"psyopsos-kexec"}}
+	return map[string][]string{
+		"boot":     {"psyopsos-root"},
+		"default":  {"psyopsos-consoles", "psynet", "postboot", "psyopsos-health"},
+		"shutdown": {"psyopsos-kexec"},
+	}
 }
 
 // Overlay is what is laid over a userland.
@@ -44,7 +49,10 @@ func Overlay() (*tree.Tree, error) {
 // modes are the permissions of the embedded files, which have none of their
 // own.
 func modes(name string, info fs.FileInfo) fs.FileMode {
-	if info.IsDir() || path.Dir(name) == "etc/init.d" {
+	switch dir := path.Dir(name); {
+	case info.IsDir(), dir == "etc/init.d", dir == "usr/libexec/psyopsOS":
+		return 0o755
+	case dir == "etc/psyopsOS/postboot.d" && path.Base(name) != "README":
 		return 0o755
 	}
 	return 0o644

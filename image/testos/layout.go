@@ -1,7 +1,6 @@
 package testos
 
 import (
-	"fmt"
 	"io/fs"
 	"maps"
 	"path"
@@ -9,7 +8,6 @@ import (
 	"strings"
 
 	"psyopsOS/image/tree"
-	"psyopsOS/layout"
 )
 
 // modes are the permissions of the embedded files, which have none of their
@@ -25,11 +23,10 @@ func modes(name string, info fs.FileInfo) fs.FileMode {
 	return 0o644
 }
 
-// addFolders makes what no package brings, device nodes for a kernel that
-// starts init without an initramfs, and the table of our volumes.
+// addFolders makes what no package brings, and device nodes for a kernel
+// that starts init without an initramfs.
 func addFolders(t *tree.Tree) error {
 	nodes := map[string]*tree.Node{
-		"etc/fstab": tree.File(0o644, []byte(fstab())),
 		"etc/mtab":  tree.Symlink("/proc/mounts"),
 		"var/run":   tree.Symlink("/run"),
 		"var/lock":  tree.Symlink("/run/lock"),
@@ -58,24 +55,13 @@ func addFolders(t *tree.Tree) error {
 	return nil
 }
 
-// fstab has one line for each volume that is mounted by hand or by a program.
-func fstab() string {
-	var b strings.Builder
-	for _, v := range layout.Volumes() {
-		if v.MountPoint != "" {
-			fmt.Fprintf(&b, "LABEL=%s %s %s ro,noauto 0 0\n", v.Label, v.MountPoint, v.Filesystem)
-		}
-	}
-	return b.String()
-}
-
 // services are the links in OpenRC's run levels: what psyopsOS enables, and
 // the network, so that a node can be reached.
 func services() map[string][]string {
 	return map[string][]string{
 		"sysinit":  {"devfs", "dmesg", "mdev", "hwdrivers", "modloop"},
 		"boot":     {"hwclock", "modules", "sysctl", "hostname", "bootmisc", "syslog", "seedrng", "loopback", "networking"},
-		"default":  {"local", "sshd", "psynet"},
+		"default":  {"local", "sshd"},
 		"shutdown": {"mount-ro", "killprocs", "savecache"},
 	}
 }
@@ -83,7 +69,7 @@ func services() map[string][]string {
 // programs are what a service is for, where that may not be installed: then
 // the service is passed over.
 func programs() map[string]string {
-	return map[string]string{"sshd": "usr/sbin/sshd", "psynet": "usr/bin/nebula"}
+	return map[string]string{"sshd": "usr/sbin/sshd"}
 }
 
 // addServices replaces the packages' choice of services by ours.

@@ -21,7 +21,7 @@ const Version = "testos-1"
 
 // Recipe tells apart what different versions of this package make of the same
 // packages. It goes into the build's stage key together with Overlay.
-const Recipe = "2"
+const Recipe = "3"
 
 //go:embed all:overlay
 var overlay embed.FS

@@ -74,11 +74,7 @@ func TestTheUserlandIsLaidOutAsAlpineIs(t *testing.T) {
 				"lib/systemd": "none", "usr/lib/systemd": "none", "etc/runlevels/nonetwork": "none", "usr/lib/x86_64-linux-gnu/gconv": "none",
 				"var/lib/dpkg": "none", c.usr + "bin/rpm": "none", "usr/bin/rpm": "none",
 				c.usr + "sbin/ifup": "-> /bin/busybox.static", "usr/bin/passwd": "-> /bin/busybox.static",
-				"etc/runlevels/default/sshd": "-> /etc/init.d/sshd", "etc/runlevels/default/psynet": "-> /etc/init.d/psynet", "var/run": "-> /run", "etc/insserv.conf": "",
-				"etc/fstab": "LABEL=PSYOPSOSEFI /mnt/psyopsOS/efisys vfat ro,noauto 0 0\n" +
-					"LABEL=psyops-secret /mnt/psyops-secret/mount ext4 ro,noauto 0 0\n" +
-					"LABEL=psyopsOS-A /mnt/psyopsOS/a ext4 ro,noauto 0 0\n" +
-					"LABEL=psyopsOS-B /mnt/psyopsOS/b ext4 ro,noauto 0 0\n",
+				"etc/runlevels/default/sshd": "-> /etc/init.d/sshd", "var/run": "-> /run", "etc/insserv.conf": "",
 			})
 			for name, want := range c.want {
 				if got := at(t, x, name); got != want {
@@ -156,12 +152,11 @@ func TestAUserlandThatCouldNotRunIsRefused(t *testing.T) {
 func TestWithoutAProgramThereIsNoServiceForIt(t *testing.T) {
 	p := packages("")
 	delete(p, "openssh-server")
-	delete(p, "nebula")
 	x, err := build(t, p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]bool{"sshd": false, "psynet": false, "local": true} {
+	for name, want := range map[string]bool{"sshd": false, "local": true} {
 		if got := x.Has("etc/runlevels/default/" + name); got != want {
 			t.Errorf("the link of %s is there: %v", name, got)
 		}
@@ -198,7 +193,6 @@ func TestTheServicesKeepTheirContracts(t *testing.T) {
 		"seedrng":    "provide urandom",
 		"local":      "after *",
 		"sshd":       "use logger dns;after entropy",
-		"psynet":     "need localmount;use logger;want net",
 		"mount-ro":   "after killprocs savecache",
 		"sysfs":      "", "hwclock": "", "sysctl": "", "hostname": "", "fsck": "", "root": "", "localmount": "", "loopback": "", "killprocs": "", "savecache": "",
 	} {
