@@ -130,7 +130,7 @@ func alpineParts() []alpinePart {
 		{name: "openssh-server-openrc", version: "9.2_p1-r1", files: []string{"etc/init.d/sshd"}, installIf: "openrc openssh-server=9.2_p1-r1"},
 		{name: "openssh-server", version: "9.2_p1-r1", files: []string{"usr/sbin/sshd", "usr/bin/ssh-keygen", "etc/ssh", "usr/lib/openssh"},
 			scripts: map[string]string{"pre-install": "#!/bin/sh\n\naddgroup -S -g 22 sshd 2>/dev/null\nadduser -S -H -h /run/sshd -s /sbin/nologin -D -G sshd -g sshd sshd 2>/dev/null\n\nexit 0\n"}},
-		{name: "unused-clients", version: "1-r0", files: []string{"usr/bin/ssh", "usr/bin/scp", "usr/bin/sftp", "usr/bin/nebula", "usr/bin/nebula-cert", "etc/nebula", "etc/init.d/psynet"}},
+		{name: "unused-clients", version: "1-r0", files: []string{"usr/bin/ssh", "usr/bin/scp", "usr/bin/sftp", "usr/bin/nebula", "usr/bin/nebula-cert", "etc/nebula"}},
 		{name: "libs-of-debian", version: "12-r0", files: []string{"lib/x86_64-linux-gnu", "lib64", "usr/lib/x86_64-linux-gnu", "etc/ld.so.conf.d"}},
 		{name: "alpine-baselayout", version: "3.6.5-r0", depends: "busybox", files: []string{"etc/passwd", "etc/group", "etc/shadow", "etc/inittab", "etc/fstab",
 			"etc/mtab", "etc/hosts", "etc/hostname", "etc/profile", "etc/profile.d", "etc/shells", "etc/motd", "etc/issue", "etc/network", "etc/modules", "var", "tmp",
