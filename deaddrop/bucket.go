@@ -30,7 +30,7 @@ type Bucket struct {
 	prefix   string // of all keys; empty or with a slash at its end
 	endpoint string
 	parallel int
-	buffers  chan []byte // of parts: they bound the memory, whatever is sent at once
+	buffers  chan []byte // of parts; who holds one may have that much in memory
 }
 
 // OpenBucket is the bucket that the settings name. It asks nothing of the

@@ -24,7 +24,10 @@ const (
 	// and what several of which are in memory. S3 wants at least 5 MiB.
 	partSize = 16 << 20
 	maxParts = 10_000
-	// partsAtOnce bounds the memory: 64 MiB.
+	// smallFile is what any number of requests may have in memory at once.
+	smallFile = 1 << 20
+	// partsAtOnce bounds the memory, with files of some size that are sent in
+	// one piece: 64 MiB, whatever number of requests is asked for.
 	partsAtOnce = 4
 	notesFolder = ".deaddrop"
 )
@@ -36,6 +39,10 @@ func (b *Bucket) Send(ctx context.Context, from *Folder, e Entry, progress func(
 	size := max(int64(partSize), (e.Size+maxParts-1)/maxParts)
 	if e.Size > size {
 		return b.sendInParts(ctx, from, e, size, progress)
+	}
+	if e.Size > smallFile {
+		buffer := <-b.buffers // its holder does not wait for another
+		defer func() { b.buffers <- buffer }()
 	}
 	file, err := from.root.Open(e.Key)
 	if err != nil {

@@ -46,7 +46,7 @@ func NewPlan(from, to Listing, r Request) (Plan, error) {
 			continue
 		case there && !r.Replace && isTar(key):
 			return Plan{}, step.WithHint(fmt.Errorf("%s is published already, with other contents", key),
-				"a published release does not change: build it anew with a new version, or use forcepush")
+				"a published release does not change: build it as a new one (SOURCE_DATE_EPOCH=$(date +%%s) tk mkimage ostar-dd), or use forcepush")
 		default:
 			p.Bring = append(p.Bring, from[key])
 		}

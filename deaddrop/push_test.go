@@ -253,6 +253,39 @@ func TestALargeFileGoesOnWhereItsUploadWasBrokenOff(t *testing.T) {
 	}
 }
 
+func TestMemoryIsBoundedHoweverManyRequestsAreAskedFor(t *testing.T) {
+	s := newServer(t)
+	b := s.bucket(t, "drop")
+	b.parallel = 3 * partsAtOnce
+	all := tree{}
+	for i := range b.parallel {
+		all[fmt.Sprintf("%d.bin", i)] = strings.Repeat("x", smallFile+1)
+	}
+	var mu sync.Mutex
+	now, most := 0, 0
+	s.spoilWith(func(w http.ResponseWriter, r *http.Request, n int, real http.Handler) bool {
+		if r.Method != "PUT" {
+			return false
+		}
+		mu.Lock()
+		now++
+		most = max(most, now)
+		mu.Unlock()
+		time.Sleep(20 * time.Millisecond)
+		real.ServeHTTP(w, r)
+		mu.Lock()
+		now--
+		mu.Unlock()
+		return true
+	})
+	if err := push(t.Context(), Pair{makeTree(t, all), b}, Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if most > partsAtOnce || most < 2 {
+		t.Errorf("%d files of more than %d bytes were on their way at once, want 2 to %d", most, smallFile, partsAtOnce)
+	}
+}
+
 func TestAnUploadThatTheServerForgotBeginsAnew(t *testing.T) {
 	s := newServer(t)
 	p := Pair{makeTree(t, tree{"big.bin": strings.Repeat("x", partSize+1)}), s.bucket(t, "drop")}
