@@ -77,12 +77,14 @@ func main() {
 const noReport = "no report: panic, hang or power cut"
 
 func TestAReleaseWithoutAnInitOrASquashfsEndsOnTheOldSide(t *testing.T) {
+	unproven(t)
 	newNode(t, "").failsAndFallsBack(t,
 		failing{name: "kernel panic", part: initIs(initWithoutSense), tries: 3, reason: noReport + ", 3 tries used"},
 		failing{name: "squashfs missing", rot: "rm squashfs", tries: 1, reason: "squashfs"})
 }
 
 func TestAReleaseWithRottenOrForeignPartsEndsOnTheOldSide(t *testing.T) {
+	unproven(t)
 	newNode(t, "").failsAndFallsBack(t,
 		failing{name: "squashfs corrupt", rot: "printf rot | dd of=squashfs bs=1 seek=1000000 conv=notrunc", tries: 1, reason: "is not the file that was signed"},
 		failing{name: "another kernel's modloop", part: foreignModloop, tries: 1, reason: "has no modules for the running kernel"},
@@ -94,6 +96,7 @@ func TestAReleaseWithRottenOrForeignPartsEndsOnTheOldSide(t *testing.T) {
 }
 
 func TestAReleaseThatIsNotHealthyEndsOnTheOldSide(t *testing.T) {
+	unproven(t)
 	check := func(script string) part {
 		return root(map[string]string{"etc/psyopsOS/health.d/50-database": "#!/bin/sh\n" + script}, nil)
 	}
@@ -112,6 +115,7 @@ start() { while :; do sleep 9; done; }
 // restarts the machine when its time is over. (Only initWithFaults obeys
 // psyopsos.fault=.)
 func TestAReleaseThatHangsOnItsWayEndsOnTheOldSide(t *testing.T) {
+	unproven(t)
 	newNode(t, "psyopsos.deadline=120 psyopsos.fault=copy squashfs:hang").failsAndFallsBack(t,
 		failing{name: "init hangs in a step", part: initWithFaults, tries: 1,
 			reason: "not committed 2m0s after the kernel's start: init was at the step"},

@@ -81,6 +81,7 @@ func TestATrialWhoseServicesAreDeadEndsAtTheDeadline(t *testing.T) {
 // Issue 4, trials: healthy, but only a commit from outside keeps it; the clock
 // is at 1970; and the shutdown hangs after every process was ended.
 func TestATrialThatNobodyConfirmsEndsEvenWhereItsShutdownHangs(t *testing.T) {
+	unproven(t)
 	d := onTrial(t, bootstate.ConfirmRemote)
 	g := boot(t, Scenario{Disks: onDisk(d.path), Side: layout.SideB, Words: d.words + " psyopsos.deadline=180",
 		Machine: vm.Machine{Extra: []string{"-rtc", "base=1970-01-01"}}, Deadline: 8 * time.Minute})
@@ -106,6 +107,7 @@ chmod +x /etc/init.d/hangs; rc-update add hangs shutdown`)
 // Issue 4, trials: the watchdog of a real machine resets it when the kernel
 // hangs, and with it the deadline; once the trial is committed it is disarmed.
 func TestTheWatchdogEndsATrialWhoseKernelHangs(t *testing.T) {
+	unproven(t)
 	d := onTrialGeneric(t, bootstate.ConfirmRemote)
 	g := boot(t, Scenario{Images: generic, Disks: onDisk(d.path), Side: layout.SideB,
 		Words: d.words + " i6300esb.heartbeat=30 blacklist=iTCO_wdt", Machine: vm.Machine{Memory: 1024, Watchdog: true, Fails: []string{}}, Deadline: 8 * time.Minute})
@@ -122,6 +124,7 @@ func TestTheWatchdogEndsATrialWhoseKernelHangs(t *testing.T) {
 
 // nowayout: the watchdog cannot be disarmed, and the committed machine lives.
 func TestAWatchdogThatCannotBeDisarmedDoesNotResetACommittedMachine(t *testing.T) {
+	unproven(t)
 	d := onTrialGeneric(t, "")
 	g := boot(t, Scenario{Images: generic, Disks: onDisk(d.path), Side: layout.SideB,
 		Words: d.words + " i6300esb.heartbeat=30 i6300esb.nowayout=1 blacklist=iTCO_wdt", Machine: vm.Machine{Memory: 1024, Watchdog: true, Fails: []string{}}, Deadline: 8 * time.Minute})
@@ -164,6 +167,7 @@ func onTrialGeneric(t *testing.T, confirm string) trialDisk {
 // Issue 4, trials: the stick is pulled out before the checks have answered.
 // Nothing will restart the machine, and it commits when the stick is back.
 func TestAMediumThatIsPulledDuringATrialIsCommittedWhenItReturns(t *testing.T) {
+	unproven(t)
 	d := onTrialGeneric(t, "")
 	g := boot(t, Scenario{Images: generic, Disks: []vm.Disk{{ID: "stick", Path: d.path, Bus: vm.USB}}, Side: layout.SideB,
 		Words: d.words + " psyopsos.shell=before-handover psyopsos.patience=20", Machine: vm.Machine{Memory: 1024}, Deadline: 8 * time.Minute})
@@ -189,6 +193,7 @@ func TestAMediumThatIsPulledDuringATrialIsCommittedWhenItReturns(t *testing.T) {
 // with kexec into the side on trial is a counted try of it; the health service
 // commits it.
 func TestByHandNothingIsCommittedAndKexecCountsATry(t *testing.T) {
+	unproven(t)
 	path, sideA := ownDisk(t)
 	d := trialOn(t, path, "")
 	changeTries(t, path, bootstate.Tries{Left: 2, For: 2, Run: 1})

@@ -58,7 +58,7 @@ func (r Release) fetch(ctx context.Context, name string, progress func(done, tot
 	if err := from.Skip(have); err != nil {
 		return err
 	}
-	told := &tellingWriter{done: have, size: from.Size, tell: progress}
+	told := &tellingWriter{ctx: ctx, done: have, size: from.Size, tell: progress}
 	if err := copyBounded(io.MultiWriter(f, verifier, told), from, r.bound()-have); err != nil {
 		return err
 	}
@@ -100,6 +100,7 @@ func copyBounded(w io.Writer, r io.Reader, limit int64) error {
 }
 
 type tellingWriter struct {
+	ctx  context.Context
 	done int64
 	size func() int64
 	tell func(done, total int64)
@@ -109,6 +110,10 @@ func (t *tellingWriter) Write(p []byte) (int, error) {
 	t.done += int64(len(p))
 	if t.tell != nil {
 		t.tell(t.done, max(0, t.size()))
+	}
+	// What the network still holds would be written to the end.
+	if t.ctx.Err() != nil {
+		return 0, context.Cause(t.ctx)
 	}
 	return len(p), nil
 }

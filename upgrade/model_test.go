@@ -697,14 +697,17 @@ func TestNoPowerCutAndNoBadReleaseEndsOnADeadMachine(t *testing.T) {
 }
 
 // Each rule and each place in the order has its reason: without it the model
-// finds a machine that breaks the promise.
+// finds a machine that breaks the promise. Two rules do one another's work
+// here, and go together. Of two things the model does not show the need: that
+// the copies agree, and that the trial comes after the side is written; without
+// them a release may be called bad that was never tried, but nothing is lost.
 func TestWithoutAnyOfTheRulesTheModelFindsABrokenMachine(t *testing.T) {
 	notRaced(t)
-	without := func(name string) func([]rule) []rule {
+	without := func(names ...string) func([]rule) []rule {
 		return func(rules []rule) []rule {
-			kept := slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return r.name == name })
-			if len(kept) != len(rules)-1 {
-				t.Fatalf("there is no rule %q", name)
+			kept := slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return slices.Contains(names, r.name) })
+			if len(kept) != len(rules)-len(names) {
+				t.Fatalf("not all of %q are rules", names)
 			}
 			return kept
 		}
@@ -727,7 +730,6 @@ func TestWithoutAnyOfTheRulesTheModelFindsABrokenMachine(t *testing.T) {
 			}
 			return w
 		}},
-		{name: "a trial before the side is written", phases: moved(putOnTrial, 0)},
 		{name: "the place is given away last", phases: moved(giveWay, 9)},
 		{name: "the place is never given away", phases: func(p []Phase) []Phase {
 			return slices.DeleteFunc(slices.Clone(p), func(p Phase) bool { return p == giveWay })
@@ -735,10 +737,9 @@ func TestWithoutAnyOfTheRulesTheModelFindsABrokenMachine(t *testing.T) {
 		{name: "the side is not marked incomplete first", phases: func(p []Phase) []Phase {
 			return slices.DeleteFunc(slices.Clone(p), func(p Phase) bool { return p == markIncomplete })
 		}},
-		{name: "an update during a trial", rules: without("no trial is undecided")},
+		{name: "an update during a trial", rules: without("no trial is undecided", "the committed side runs")},
 		{name: "an update from a side that is not committed", rules: without("the committed side runs")},
 		{name: "an update on an unhealthy boot", rules: without("this boot was healthy")},
-		{name: "an update while the copies differ", rules: without("both copies agree")},
 		{name: "the booted side is overwritten, the other one unproven", rules: without("the booted side's twin is proven")},
 		{name: "set-default without a trial", direct: true},
 		{name: "init waits at a shell", stays: true},
