@@ -231,7 +231,7 @@ func TestADownloadGoesOnWhereAKilledOneWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := s.bytes()
+	before := s.settled()
 	if err := found.Download(t.Context(), file, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -146,6 +146,18 @@ func (s *server) bytes() int64 {
 	return s.sent
 }
 
+// settled is bytes, once the server has noticed that a client is gone.
+func (s *server) settled() int64 {
+	for before := s.bytes(); ; {
+		time.Sleep(50 * time.Millisecond)
+		now := s.bytes()
+		if now == before {
+			return now
+		}
+		before = now
+	}
+}
+
 type counting struct {
 	http.ResponseWriter
 	s *server
