@@ -4,6 +4,7 @@ package qemutests
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +32,10 @@ func TestTkDeploysFromSideAToSideBOverSSH(t *testing.T) {
 	tk(t, home, "node", "image", "web1", "--outimg", disk, "--out", out, "--append", "psyopsos.events="+vm.EventsDevice,
 		"--size", "psyopsOS-A=160", "--size", "psyopsOS-B=160", "--size", "psyops-secret=16")
 	building.Unlock()
-	const port = 2293
+	port, err := vm.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
 	g := boot(t, Scenario{Firmware: true, Resets: true, Disks: onDisk(disk), Deadline: 9 * time.Minute,
 		Machine: vm.Machine{NICs: []vm.NIC{{MAC: "52:54:00:12:34:56", SSH: port}}}})
 	g.HandsOver()
@@ -46,7 +50,7 @@ func TestTkDeploysFromSideAToSideBOverSSH(t *testing.T) {
 	g.Runs(authorize)
 	g.AnswersSSH(port)
 	deployed := make(chan string, 1)
-	arguments := []string{"run", "psyopsOS/cmd/tk", "deployos", "web1=127.0.0.1:2293", "--ssh-key", key, "--dir", repo.dir, "--json", "--back", "300",
+	arguments := []string{"run", "psyopsOS/cmd/tk", "deployos", fmt.Sprint("web1=127.0.0.1:", port), "--ssh-key", key, "--dir", repo.dir, "--json", "--back", "300",
 		"--check", `test "$TK_NODE" = web1 && test "$TK_VERSION" = ` + repo.version}
 	run := func() string {
 		cmd := exec.Command("go", arguments...)
