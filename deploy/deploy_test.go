@@ -157,6 +157,30 @@ func TestATrialThatFallsBackIsNotCommitted(t *testing.T) {
 	}
 }
 
+// A node that is still shutting down is waited for, and not taken for one that
+// came back.
+func TestANodeThatLingersInItsOldBootIsWaitedFor(t *testing.T) {
+	n := deploytest.New(older)
+	n.Break = func(_ context.Context, call string) error {
+		if call == "restart" {
+			n.Lingers = 3
+		}
+		return nil
+	}
+	if r := run(context.Background(), options(map[string]*deploytest.Node{"web1": n}), "web1")[0]; r.Outcome != deploy.Committed {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestACommitIsLookedAfter(t *testing.T) {
+	n := deploytest.New(older)
+	n.Forgets = true
+	r := run(context.Background(), options(map[string]*deploytest.Node{"web1": n}), "web1")[0]
+	if r.Outcome != deploy.Failed || !strings.Contains(r.Error, "its default is psyopsOS-A") {
+		t.Errorf("got %+v", r)
+	}
+}
+
 // A deployment that was broken off after the restart goes on where it was.
 func TestATrialThatRunsIsLookedAtAndCommitted(t *testing.T) {
 	n := deploytest.New(older)

@@ -111,7 +111,7 @@ func (m *remote) Send(ctx context.Context, s Source, progress func(done, total i
 	if _, err := f.Seek(have, io.SeekStart); err != nil {
 		return err
 	}
-	from := &telling{f, have, func(done int64) { progress(done, info.Size()) }}
+	from := &telling{r: f, done: have, tell: func(done int64) { progress(done, info.Size()) }}
 	// cat is what appends: a release that is changing is refused by its signature.
 	if err := m.run(ctx, from, io.Discard, "sh", "-c", `umask 077; test "$2" -gt 0 || : > "$1"; cat >> "$1"`, "put", m.tar(s), fmt.Sprint(have)); err != nil {
 		return fmt.Errorf("send %s: %w", s.Tar, err)
@@ -184,17 +184,24 @@ func (m *remote) Commit(ctx context.Context) error {
 	return err
 }
 
-// telling tells how far it was read.
+// telling tells how far it was read: first at once, and then every so often, for
+// ssh reads 32 KiB at a time.
 type telling struct {
 	r    io.Reader
 	done int64
+	next int64 // what is to be told when it is reached
 	tell func(done int64)
 }
+
+const tellEvery = 1 << 20
 
 func (t *telling) Read(p []byte) (int, error) {
 	n, err := t.r.Read(p)
 	t.done += int64(n)
-	t.tell(t.done)
+	if t.done >= t.next || err != nil {
+		t.next = t.done + tellEvery
+		t.tell(t.done)
+	}
 	return n, err
 }
 

@@ -132,6 +132,7 @@ func startSSHD(t *testing.T) *sshd {
 	var said bytes.Buffer
 	cmd := exec.Command(program, "-D", "-e", "-f", config)
 	cmd.Stderr = &said
+	cmd.WaitDelay = 2 * time.Second // a connection that a test left open has it too
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

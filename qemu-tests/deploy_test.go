@@ -36,7 +36,7 @@ func TestTkDeploysFromSideAToSideBOverSSH(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := boot(t, Scenario{Firmware: true, Resets: true, Disks: onDisk(disk), Deadline: 9 * time.Minute,
+	g := boot(t, Scenario{Firmware: true, Resets: true, Disks: onDisk(disk), Deadline: 12 * time.Minute,
 		Machine: vm.Machine{NICs: []vm.NIC{{MAC: "52:54:00:12:34:56", SSH: port}}}})
 	g.HandsOver()
 	g.Login()
@@ -50,7 +50,7 @@ func TestTkDeploysFromSideAToSideBOverSSH(t *testing.T) {
 	g.Runs(authorize)
 	g.AnswersSSH(port)
 	deployed := make(chan string, 1)
-	arguments := []string{"run", "psyopsOS/cmd/tk", "deployos", fmt.Sprint("web1=127.0.0.1:", port), "--ssh-key", key, "--dir", repo.dir, "--json", "--back", "300",
+	arguments := []string{"run", "psyopsOS/cmd/tk", "deployos", fmt.Sprint("web1=127.0.0.1:", port), "--ssh-key", key, "--dir", repo.dir, "--json", "--back", "400",
 		"--check", `test "$TK_NODE" = web1 && test "$TK_VERSION" = ` + repo.version}
 	run := func() string {
 		cmd := exec.Command("go", arguments...)

@@ -28,6 +28,8 @@ type Node struct {
 	Boots   int
 	Away    int   // so many dials after a restart fail
 	BadBoot bool  // a trial falls back before it can be reached
+	Lingers int   // so many dials after the restart was begun still reach the old boot
+	Forgets bool  // a commit says that it was done, and was not
 	Has     int64 // bytes of the release that were brought
 
 	Calls []string                                     // in order
@@ -51,6 +53,11 @@ func Fleet(nodes map[string]*Node) deploy.Dial {
 		}
 		n.mutex.Lock()
 		defer n.mutex.Unlock()
+		if n.Lingers > 0 {
+			if n.Lingers--; n.Lingers == 0 {
+				n.restart()
+			}
+		}
 		if n.Away > 0 {
 			n.Away--
 			return nil, errors.New("connection refused")
@@ -130,7 +137,12 @@ func (c *connection) Apply(ctx context.Context, r deploy.Request, tell step.Sink
 }
 
 func (c *connection) Restart(ctx context.Context) error {
-	return c.do(ctx, "restart", func(n *Node) error { n.restart(); return nil })
+	return c.do(ctx, "restart", func(n *Node) error {
+		if n.Lingers == 0 {
+			n.restart()
+		}
+		return nil
+	})
 }
 
 // restart is what the boot loader does with one try.
@@ -159,6 +171,9 @@ func (c *connection) Commit(ctx context.Context) error {
 	return c.do(ctx, "commit", func(n *Node) error {
 		if n.Trial != n.Booted {
 			return errors.New("nothing to commit")
+		}
+		if n.Forgets {
+			return nil
 		}
 		n.Good, n.Trial, n.Floor = n.Booted, "", n.Sides[n.Booted]
 		return nil

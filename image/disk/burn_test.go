@@ -16,12 +16,15 @@ import (
 	"psyopsOS/step"
 )
 
+// old is what a medium held, old partition tables everywhere.
+func old(size int64) []byte { return bytes.Repeat([]byte("EFI PART"), int(size/8)) }
+
 // burning runs the steps on a file of size bytes, full of what was there before,
 // and calls before with the name of each step.
 func burning(t *testing.T, ctx context.Context, image string, size int64, before func(step, medium string)) (string, error) {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "medium")
-	write(t, name, bytes.Repeat([]byte("old "), int(size/4)))
+	write(t, name, old(size))
 	m, err := LookAt("/", name)
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +162,7 @@ func TestWhatIsNoImageIsNotWritten(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 			content, _ := os.ReadFile(medium)
-			if !bytes.Equal(content, bytes.Repeat([]byte("old "), int(tt.size/4))) {
+			if !bytes.Equal(content, old(tt.size)) {
 				t.Error("something was written")
 			}
 		})

@@ -67,6 +67,7 @@ func TestDisksThatAreNotWrittenTo(t *testing.T) {
 		{"a partition", "8:1", nil, "is a partition"},
 		{"a partition of it is mounted", "8:0", map[string]string{mountinfo: "22 1 8:2 / /media rw - vfat /dev/sda2 rw\n"}, "is mounted on /media"},
 		{"it is mounted as a whole", "8:0", map[string]string{mountinfo: "22 1 8:0 / /media rw - vfat /dev/sda rw\n"}, "is mounted on /media"},
+		{"it is mounted by another name", "8:0", map[string]string{mountinfo: "22 1 8:2 / /media rw - ext4 /dev/root rw\n"}, "is mounted on /media"},
 		{"btrfs on it is mounted", "8:0", map[string]string{mountinfo: "22 1 0:44 / /media rw - btrfs /dev/sda1 rw\n"}, "is mounted on /media"},
 		{"the root is on it", "8:0", map[string]string{mountinfo: "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"}, "this machine runs from"},
 		{"it is swapped to", "8:0", map[string]string{"proc/swaps": "Filename\n/dev/sda2 partition 1 0 -2\n"}, "is swapped to: /dev/sda2"},
