@@ -1,7 +1,8 @@
 package boot
 
 // Modules is what the boot asks of the kernel about its modules. LinuxModules
-// is the real one, boottest.Modules the fake.
+// is the real one, boottest.Modules the fake. Lines of the boot ask it side by
+// side.
 type Modules interface {
 	// Insert loads one module from its file, which may be compressed. A module
 	// that is there already is no error.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Modules is a kernel that takes modules. It implements boot.Modules.
@@ -18,10 +19,14 @@ type Modules struct {
 
 	Inserted   []string          // modules, in order
 	Parameters map[string]string // of those inserted with any
+
+	mu sync.Mutex // lines of the boot ask side by side
 }
 
 // Insert takes a file's module.
 func (m *Modules) Insert(file, parameters string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	name, extension, _ := strings.Cut(filepath.Base(file), ".")
 	if !strings.HasPrefix(extension, "ko") {
 		return fmt.Errorf("%s is not a module", file)
@@ -45,11 +50,15 @@ func (m *Modules) Insert(file, parameters string) error {
 
 // Loaded lists what is present and what was inserted.
 func (m *Modules) Loaded() ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return slices.Concat(m.Present, m.Inserted), m.Broken
 }
 
 // Modaliases lists the devices that the loaded modules show.
 func (m *Modules) Modaliases() ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	all := slices.Clone(m.Devices)
 	for _, name := range m.Inserted {
 		all = append(all, m.Reveals[name]...)
