@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/minio/minio-go/v7"
@@ -101,10 +102,10 @@ func TestAPullBrokenAtAnyRequestLeavesALatestThatIsComplete(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.asked()
-		happened := false
+		var happened atomic.Bool
 		s.spoilWith(func(w http.ResponseWriter, r *http.Request, n int, real http.Handler) bool {
 			if n >= i {
-				happened = true
+				happened.Store(true)
 				hangUp(w)
 			}
 			return n >= i
@@ -115,10 +116,10 @@ func TestAPullBrokenAtAnyRequestLeavesALatestThatIsComplete(t *testing.T) {
 		if l, err := f.List(); err != nil || !l[latestKey].IsLink() {
 			t.Errorf("broken at request %d: %v, %v", i, l, err)
 		}
-		if (err == nil) == happened {
-			t.Errorf("request %d was lost: %v, but the pull says %v", i, happened, err)
+		if (err == nil) == happened.Load() {
+			t.Errorf("request %d was lost: %v, but the pull says %v", i, happened.Load(), err)
 		}
-		if !happened {
+		if !happened.Load() {
 			if got := treeOf(t, f); !reflect.DeepEqual(got, remote) {
 				t.Errorf("the folder holds %v, want %v", got, remote)
 			}

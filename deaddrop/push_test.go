@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,12 +152,12 @@ func TestAPushBrokenAtAnyRequestLeavesALatestThatIsComplete(t *testing.T) {
 					t.Fatal(err)
 				}
 				s.asked()
-				happened := false
+				var happened atomic.Bool
 				s.spoilWith(func(w http.ResponseWriter, r *http.Request, n int, real http.Handler) bool {
 					if n < i {
 						return false
 					}
-					happened = true
+					happened.Store(true)
 					if n == i {
 						lose(w, r, real)
 					} else {
@@ -169,7 +170,7 @@ func TestAPushBrokenAtAnyRequestLeavesALatestThatIsComplete(t *testing.T) {
 				err := push(t.Context(), p, Request{Replace: true})
 				s.spoilWith(nil)
 				complete(t, bucket)
-				if !happened {
+				if !happened.Load() {
 					if err != nil {
 						t.Fatal(err)
 					}
