@@ -74,7 +74,6 @@ func runTk(words ...string) error {
 }
 
 func TestAUserlandAndAKernelOfAlpinePackagesBoot(t *testing.T) {
-	unproven(t)
 	g := boot(t, Scenario{Images: alpineImages, Machine: vm.Machine{NICs: []vm.NIC{{}}}, Deadline: 8 * time.Minute})
 	checkAlpineRelease(t, g.Images)
 	g.HandsOver()
