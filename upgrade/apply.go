@@ -115,8 +115,14 @@ func commit(ctx context.Context, c *call) (int, error) {
 	if report, _, err := readReport(c.env.Root); err == nil && report.Side == "" {
 		return exitDone, c.say("nothing to commit: root= was booted, and no side")
 	}
+	c.patience = commitPatience
 	return c.commitBy(ctx, NewCommit)
 }
+
+// commitPatience is how long a commit waits for another neuralupgrade: on a
+// trial it comes from outside while the health service still holds the lock,
+// and a refusal would cost the release its trial.
+const commitPatience = 30 * time.Second
 
 // commitBy changes the state as decide says, and tells the deadline of a trial.
 func (c *call) commitBy(ctx context.Context, decide func(State, time.Time) (Change, error)) (int, error) {

@@ -517,7 +517,7 @@ func (w *world) files(side layout.Label) []byte {
 func TestASecondProcessIsRefused(t *testing.T) {
 	w := newWorld(t)
 	err := locked(w.env(), 0, func() error {
-		_, stderr := w.must(1, "commit")
+		_, stderr := w.must(1, "rollback")
 		has(t, stderr, fmt.Sprintf("another neuralupgrade is at work: process %d", os.Getpid()))
 		return nil
 	})
@@ -527,7 +527,13 @@ func TestASecondProcessIsRefused(t *testing.T) {
 	w.must(0, "commit")
 }
 
-func TestHealthWaitsForAnotherProcess(t *testing.T) {
+func TestHealthAndCommitWaitForAnotherProcess(t *testing.T) {
+	for _, command := range []string{"health", "commit"} {
+		t.Run(command, func(t *testing.T) { waitsForAnother(t, command) })
+	}
+}
+
+func waitsForAnother(t *testing.T, command string) {
 	w := newWorld(t)
 	held, done := make(chan bool), make(chan error)
 	go func() {
@@ -538,7 +544,7 @@ func TestHealthWaitsForAnotherProcess(t *testing.T) {
 		})
 	}()
 	<-held
-	out, _ := w.must(0, "health")
+	out, _ := w.must(0, command)
 	has(t, out, "nothing to commit")
 	if err := <-done; err != nil {
 		t.Fatal(err)
