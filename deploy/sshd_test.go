@@ -97,7 +97,7 @@ func startSSHD(t *testing.T) *sshd {
 		program = "/usr/sbin/sshd"
 	}
 	if _, err := os.Stat(program); err != nil {
-		t.Skip("no sshd: tk check-deps --install --tests")
+		t.Fatal("no sshd: `tk check-deps --install --tests` brings it")
 	}
 	dir := t.TempDir()
 	s := &sshd{dir: filepath.Join(dir, "node")}
