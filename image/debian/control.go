@@ -1,8 +1,6 @@
 package debian
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -25,56 +23,32 @@ func (p Package) String() string { return p.Name + "=" + p.Version }
 // ParsePackages reads the paragraphs that `apt-cache show` prints.
 func ParsePackages(text []byte) ([]Package, error) {
 	var packages []Package
-	for paragraph := range bytes.SplitSeq(text, []byte("\n\n")) {
-		if len(bytes.TrimSpace(paragraph)) == 0 {
-			continue
-		}
-		p, err := parsePackage(paragraph)
+	for fields := range Paragraphs(text) {
+		p, err := newPackage(fields)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("package list: paragraph of %q: %w", p.Name, err)
 		}
 		packages = append(packages, p)
 	}
 	return packages, nil
 }
 
-func parsePackage(paragraph []byte) (Package, error) {
-	var p Package
-	var err error
-	lines := bufio.NewScanner(bytes.NewReader(paragraph))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		key, value, found := strings.Cut(lines.Text(), ":")
-		if !found || strings.HasPrefix(key, " ") {
-			continue
-		}
-		switch value = strings.TrimSpace(value); key {
-		case "Package":
-			p.Name = value
-		case "Version":
-			p.Version = value
-		case "Architecture":
-			p.Architecture = value
-		case "Section":
-			p.Section = value
-		case "SHA256":
-			p.SHA256 = value
-		case "Size":
-			p.Size, err = strconv.ParseInt(value, 10, 64)
-		case "Pre-Depends", "Depends":
-			p.Depends = append(p.Depends, parseDepends(value)...)
+func newPackage(fields map[string]string) (Package, error) {
+	p := Package{
+		Name:         fields["Package"],
+		Version:      fields["Version"],
+		Architecture: fields["Architecture"],
+		Section:      fields["Section"],
+		SHA256:       fields["SHA256"],
+		Depends:      append(parseDepends(fields["Pre-Depends"]), parseDepends(fields["Depends"])...),
+	}
+	if size, found := fields["Size"]; found {
+		var err error
+		if p.Size, err = strconv.ParseInt(size, 10, 64); err != nil {
+			return p, err
 		}
 	}
-	if err == nil {
-		err = lines.Err()
-	}
-	if err == nil {
-		err = p.check()
-	}
-	if err != nil {
-		return Package{}, fmt.Errorf("package list: paragraph of %q: %w", p.Name, err)
-	}
-	return p, nil
+	return p, p.check()
 }
 
 // check refuses names that could not come from a Debian archive: they are

@@ -8,7 +8,6 @@
 package installed
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"strings"
 
 	"psyopsOS/image"
+	"psyopsOS/image/debian"
 	"psyopsOS/image/tree"
 )
 
@@ -103,77 +103,45 @@ func inDistro(t *tree.Tree, packages []image.Package) []image.Package {
 	return slices.Compact(packages)
 }
 
-// ParseAPK reads apk's database: paragraphs of lines KEY:VALUE, the key one
-// letter.
+// ParseAPK reads apk's database.
 func ParseAPK(text []byte) ([]image.Package, error) {
-	return paragraphs(text, func(p *image.Package, key, value string) bool {
-		p.Type = "apk"
-		switch key {
-		case "P":
-			p.Name = value
-		case "V":
-			p.Version = value
-		case "A":
-			p.Arch = value
-		case "L":
-			p.License = value
-		case "o":
-			p.Origin = value
-		}
-		return true
+	return parse(text, func(fields map[string]string) (image.Package, bool) {
+		return image.Package{Type: "apk", Name: fields["P"], Version: fields["V"], Arch: fields["A"], License: fields["L"], Origin: fields["o"]}, true
 	})
 }
 
 // ParseDpkg reads a dpkg status file. Packages that are not installed any
 // more, but whose configuration is, are left out.
-func ParseDpkg(text []byte) ([]image.Package, error) { return parseDpkg(text, false) }
-
-// ParseDpkgPiece reads a file of status.d, where what is listed is installed
-// and has no Status.
-func ParseDpkgPiece(text []byte) ([]image.Package, error) { return parseDpkg(text, true) }
-
-func parseDpkg(text []byte, installed bool) ([]image.Package, error) {
-	return paragraphs(text, func(p *image.Package, key, value string) bool {
-		p.Type = "deb"
-		switch key {
-		case "Package":
-			p.Name = value
-		case "Version":
-			p.Version = value
-		case "Architecture":
-			p.Arch = value
-		case "Source":
-			p.Origin, _, _ = strings.Cut(value, " ")
-		case "Status":
-			return strings.HasSuffix(value, " installed")
-		}
-		return true
-	}, func(fields map[string]bool) bool { return installed || fields["Status"] })
+func ParseDpkg(text []byte) ([]image.Package, error) {
+	return parse(text, func(fields map[string]string) (image.Package, bool) {
+		return debPackage(fields), strings.HasSuffix(fields["Status"], " installed")
+	})
 }
 
-// paragraphs calls take for each line KEY: VALUE of a paragraph; one of which
-// take says no, or complete does, is no package.
-func paragraphs(text []byte, take func(p *image.Package, key, value string) bool, complete ...func(map[string]bool) bool) ([]image.Package, error) {
+// ParseDpkgPiece reads a file of status.d, where what is listed is installed
+// whether it has a Status or none.
+func ParseDpkgPiece(text []byte) ([]image.Package, error) {
+	return parse(text, func(fields map[string]string) (image.Package, bool) {
+		status, found := fields["Status"]
+		return debPackage(fields), !found || strings.HasSuffix(status, " installed")
+	})
+}
+
+func debPackage(fields map[string]string) image.Package {
+	source, _, _ := strings.Cut(fields["Source"], " ")
+	return image.Package{Type: "deb", Name: fields["Package"], Version: fields["Version"], Arch: fields["Architecture"], Origin: source}
+}
+
+// parse makes a package of each paragraph that is one.
+func parse(text []byte, of func(fields map[string]string) (p image.Package, installed bool)) ([]image.Package, error) {
 	var packages []image.Package
-	for paragraph := range bytes.SplitSeq(text, []byte("\n\n")) {
-		var p image.Package
-		keep, fields := true, map[string]bool{}
-		for line := range bytes.Lines(paragraph) {
-			key, value, found := strings.Cut(strings.TrimRight(string(line), "\r\n"), ":")
-			if !found || strings.TrimSpace(key) != key || fields[key] {
-				continue // a line of a longer value, or a file's in apk's database
-			}
-			fields[key] = true
-			keep = take(&p, key, strings.TrimSpace(value)) && keep
-		}
-		for _, c := range complete {
-			keep = keep && c(fields)
-		}
-		if len(fields) == 0 || !keep {
+	for fields := range debian.Paragraphs(text) {
+		p, installed := of(fields)
+		if !installed {
 			continue
 		}
 		if p.Name == "" || p.Version == "" {
-			return nil, fmt.Errorf("a package without name or version: %.60q", paragraph)
+			return nil, fmt.Errorf("a package without name or version: %.60q", fmt.Sprint(fields))
 		}
 		packages = append(packages, p)
 	}
