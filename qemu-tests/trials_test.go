@@ -83,7 +83,7 @@ func TestATrialWhoseServicesAreDeadEndsAtTheDeadline(t *testing.T) {
 func TestATrialThatNobodyConfirmsEndsEvenWhereItsShutdownHangs(t *testing.T) {
 	unproven(t)
 	d := onTrial(t, bootstate.ConfirmRemote)
-	g := boot(t, Scenario{Disks: onDisk(d.path), Side: layout.SideB, Words: d.words + " psyopsos.deadline=180",
+	g := boot(t, Scenario{Disks: onDisk(d.path), Side: layout.SideB, Words: d.words + " psyopsos.deadline=150",
 		Machine: vm.Machine{Extra: []string{"-rtc", "base=1970-01-01"}}, Deadline: 8 * time.Minute})
 	g.Login()
 	g.Prints("date +%Y", "1970")
@@ -94,8 +94,9 @@ func TestATrialThatNobodyConfirmsEndsEvenWhereItsShutdownHangs(t *testing.T) {
 			t.Errorf("status does not tell %q:\n%s", want, status)
 		}
 	}
+	// -u: OpenRC's tree of services is of this image's time, decades after 1970.
 	g.Runs(`printf '%s\n' '#!/sbin/openrc-run' 'depend() { after killprocs; }' 'start() { echo IT-HANGS >/dev/ttyS0; while :; do sleep 9; done; }' >/etc/init.d/hangs
-chmod +x /etc/init.d/hangs; rc-update add hangs shutdown`)
+chmod +x /etc/init.d/hangs; rc-update add hangs shutdown; rc-update -u`)
 	g.Types("reboot\r")
 	g.Says("IT-HANGS")
 	g.Fails("deadline", "nobody confirmed it from outside")
@@ -105,9 +106,8 @@ chmod +x /etc/init.d/hangs; rc-update add hangs shutdown`)
 }
 
 // Issue 4, trials: the watchdog of a real machine resets it when the kernel
-// hangs, and with it the deadline; once the trial is committed it is disarmed.
+// hangs, and with it the deadline.
 func TestTheWatchdogEndsATrialWhoseKernelHangs(t *testing.T) {
-	unproven(t)
 	d := onTrialGeneric(t, bootstate.ConfirmRemote)
 	g := boot(t, Scenario{Images: generic, Disks: onDisk(d.path), Side: layout.SideB,
 		Words: d.words + " i6300esb.heartbeat=30 blacklist=iTCO_wdt", Machine: vm.Machine{Memory: 1024, Watchdog: true, Fails: []string{}}, Deadline: 8 * time.Minute})
@@ -165,18 +165,23 @@ func onTrialGeneric(t *testing.T, confirm string) trialDisk {
 }
 
 // Issue 4, trials: the stick is pulled out before the checks have answered.
-// Nothing will restart the machine, and it commits when the stick is back.
+// Nothing will restart the machine, also not the watchdog, and it commits when
+// the stick is back.
 func TestAMediumThatIsPulledDuringATrialIsCommittedWhenItReturns(t *testing.T) {
 	unproven(t)
 	d := onTrialGeneric(t, "")
 	g := boot(t, Scenario{Images: generic, Disks: []vm.Disk{{ID: "stick", Path: d.path, Bus: vm.USB}}, Side: layout.SideB,
-		Words: d.words + " psyopsos.shell=before-handover psyopsos.patience=20", Machine: vm.Machine{Memory: 1024}, Deadline: 8 * time.Minute})
+		Words:    d.words + " psyopsos.shell=before-handover psyopsos.patience=20 i6300esb.heartbeat=30 blacklist=iTCO_wdt",
+		Machine:  vm.Machine{Memory: 1024, Watchdog: true},
+		Deadline: 8 * time.Minute})
 	g.Finishes("let go of the boot disk")
 	g.Unplug("stick")
 	g.Sees(func(e step.Event) bool {
 		return e.Step == "deadline" && strings.Contains(e.Message, "the trial is over: unwritten")
 	})
+	g.Sees(func(e step.Event) bool { return e.Step == "deadline" && strings.Contains(e.Message, "is disarmed") })
 	g.Login()
+	g.Prints("cat /sys/class/watchdog/watchdog0/state", "inactive")
 	g.Runs("neuralupgrade status | grep 'the disk that was booted is not there'")
 	d.undecided(t)
 	g.Runs("for i in $(seq 20); do test -e /run/psyopsOS/deadline.pid || break; sleep 1; done; ! test -e /run/psyopsOS/deadline.pid")
