@@ -28,6 +28,7 @@ func (v *VM) Unplug(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("unplug %s: %w", id, err)
 	}
+	v.now.plugged(id, false)
 	return nil
 }
 
@@ -38,6 +39,7 @@ func (v *VM) Plug(ctx context.Context, id string) error {
 			if _, err := v.QMP(ctx, "device_add", qmpArguments(d.device(i, v.Machine.Disks))); err != nil {
 				return fmt.Errorf("plug %s: %w", id, err)
 			}
+			v.now.plugged(id, true)
 			return nil
 		}
 	}

@@ -10,22 +10,19 @@ import (
 )
 
 // runFiles are the open files of one run: our ends and QEMU's ends of the
-// console, the events and the monitor, and the logs.
+// console and the events, and the logs.
 type runFiles struct {
-	ours, theirs          [3]*os.File
+	ours, theirs          [2]*os.File
 	console, events, qemu *os.File
 }
 
 func openRun(dir string) (*runFiles, error) {
 	var f runFiles
-	for i, name := range []string{"console", "events", "qmp"} {
-		// Non-blocking, so that Go's poller has our end; QEMU sets its own.
-		pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("a socket pair for %s: %w", name, err), f.close())
+	for i, name := range []string{"console", "events"} {
+		var err error
+		if f.ours[i], f.theirs[i], err = socketPair(name); err != nil {
+			return nil, errors.Join(err, f.close())
 		}
-		f.ours[i] = os.NewFile(uintptr(pair[0]), name)
-		f.theirs[i] = os.NewFile(uintptr(pair[1]), name)
 	}
 	for name, file := range map[string]**os.File{consoleFile: &f.console, eventsFile: &f.events, qemuFile: &f.qemu} {
 		var err error
@@ -34,6 +31,15 @@ func openRun(dir string) (*runFiles, error) {
 		}
 	}
 	return &f, nil
+}
+
+func socketPair(name string) (ours, theirs *os.File, err error) {
+	// Non-blocking, so that Go's poller has our end; QEMU sets its own.
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("a socket pair for %s: %w", name, err)
+	}
+	return os.NewFile(uintptr(pair[0]), name), os.NewFile(uintptr(pair[1]), name), nil
 }
 
 // closeTheirs drops our copies of QEMU's ends, so that ours end when QEMU does.

@@ -28,9 +28,8 @@ func (e *QMPError) Error() string { return "QEMU refuses " + e.Command + ": " + 
 // monitor speaks QMP: one JSON object a line, in both directions. It is our own
 // because the whole of it is this file.
 type monitor struct {
-	port io.ReadWriter
-
 	mu      sync.Mutex
+	port    io.Writer
 	lastID  int
 	replies map[int]chan message
 	events  []QMPEvent
@@ -47,15 +46,25 @@ type message struct {
 		Class string `json:"class"`
 		Desc  string `json:"desc"`
 	} `json:"error"`
+
+	lost error // instead of an answer
 }
 
-func newMonitor(port io.ReadWriter) *monitor {
-	return &monitor{port: port, replies: map[int]chan message{}, news: make(chan struct{})}
+func newMonitor() *monitor {
+	return &monitor{replies: map[int]chan message{}, news: make(chan struct{})}
 }
 
-// read takes in replies and events until the port ends.
-func (q *monitor) read() {
-	lines := bufio.NewReader(q.port)
+// attach has commands go to the port of a QEMU that was just started.
+func (q *monitor) attach(port io.Writer) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.port = port
+}
+
+// read takes in replies and events until the port ends. What was not answered
+// then never will be.
+func (q *monitor) read(port io.Reader) {
+	lines := bufio.NewReader(port)
 	for {
 		line, err := lines.ReadBytes('\n')
 		var m message
@@ -64,27 +73,49 @@ func (q *monitor) read() {
 				err = fmt.Errorf("QMP: %w in %q", err, line)
 			}
 		}
-		err = ending(err)
-		q.take(m, err)
 		if err != nil {
+			q.lose(ending(err))
 			return
 		}
+		q.take(m)
 	}
 }
 
-func (q *monitor) take(m message, ended error) {
+// lose gives up on every reply.
+func (q *monitor) lose(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if reply, ok := q.replies[m.ID]; ok && ended == nil && m.ID != 0 {
+	for id, reply := range q.replies {
+		delete(q.replies, id)
+		reply <- message{lost: err}
+	}
+}
+
+// end is the end of every wait: no other QEMU follows.
+func (q *monitor) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ended = ErrEnded
+	q.tell()
+}
+
+// tell wakes who waits. The caller holds the lock.
+func (q *monitor) tell() {
+	close(q.news)
+	q.news = make(chan struct{})
+}
+
+func (q *monitor) take(m message) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if reply, ok := q.replies[m.ID]; ok && m.ID != 0 {
 		delete(q.replies, m.ID)
 		reply <- m
 	}
 	if m.Event != "" {
 		q.events = append(q.events, m.QMPEvent)
 	}
-	q.ended = ended
-	close(q.news)
-	q.news = make(chan struct{})
+	q.tell()
 }
 
 // execute sends a command and waits for its reply.
@@ -93,32 +124,26 @@ func (q *monitor) execute(ctx context.Context, command string, arguments any) (j
 	if err != nil {
 		return nil, fmt.Errorf("tell QEMU %s: %w", command, err)
 	}
-	for {
-		q.mu.Lock()
-		news, ended := q.news, q.ended
-		q.mu.Unlock()
-		select {
-		case m := <-reply:
-			if m.Error != nil {
-				return nil, &QMPError{command, m.Error.Class, m.Error.Desc}
-			}
-			return m.Return, nil
-		default:
+	select {
+	case m := <-reply:
+		switch {
+		case m.lost != nil:
+			return nil, fmt.Errorf("waiting for QEMU's answer to %s: %w", command, m.lost)
+		case m.Error != nil:
+			return nil, &QMPError{command, m.Error.Class, m.Error.Desc}
 		}
-		if ended != nil {
-			return nil, fmt.Errorf("waiting for QEMU's answer to %s: %w", command, ended)
-		}
-		select {
-		case <-news:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for QEMU's answer to %s: %w", command, context.Cause(ctx))
-		}
+		return m.Return, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for QEMU's answer to %s: %w", command, context.Cause(ctx))
 	}
 }
 
 func (q *monitor) send(command string, arguments any) (<-chan message, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.ended != nil {
+		return nil, q.ended
+	}
 	q.lastID++
 	line, err := json.Marshal(struct {
 		Execute   string `json:"execute"`

@@ -37,6 +37,7 @@ type VM struct {
 	Started time.Time
 
 	monitor *monitor
+	now     present
 	kill    context.CancelFunc
 	done    chan struct{} // closed when QEMU has ended and all it said is read
 	exit    error         // QEMU's, once done
@@ -50,6 +51,9 @@ func Start(ctx context.Context, m Machine, dir string) (*VM, error) {
 		return nil, err
 	}
 	m = m.WithDefaults()
+	if m.resetsAreStarts() {
+		args = append(args, "-no-reboot")
+	}
 	if err := prepare(m, dir); err != nil {
 		return nil, fmt.Errorf("prepare the virtual machine: %w", err)
 	}
@@ -100,15 +104,10 @@ func start(ctx context.Context, m Machine, dir string, args []string) (*VM, erro
 		return nil, errors.Join(err, f.close())
 	}
 	ctx, kill := context.WithCancel(ctx)
-	cmd := exec.CommandContext(ctx, m.Binary, args...)
-	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = f.qemu, f.qemu, f.theirs[:]
-	// Its own group, so that a Ctrl-C in the terminal is for us to handle.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-
 	v := &VM{Machine: m, Dir: dir, Console: console, Events: newEvents(console),
-		Started: time.Now(), monitor: newMonitor(f.ours[2]), kill: kill, done: make(chan struct{})}
-	started := make(chan error)
-	go v.run(cmd, f, started)
+		Started: time.Now(), monitor: newMonitor(), kill: kill, done: make(chan struct{})}
+	started := make(chan error, 2)
+	go v.run(ctx, args, f, started)
 	if err := <-started; err != nil {
 		return nil, missing(err)
 	}
@@ -132,28 +131,51 @@ func failsOf(m Machine) []string {
 
 // run owns QEMU and the readers of its ports from start to end. It keeps its
 // thread, because Pdeathsig is about the death of the parent's thread.
-func (v *VM) run(cmd *exec.Cmd, f *runFiles, started chan<- error) {
+func (v *VM) run(ctx context.Context, args []string, f *runFiles, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	err := cmd.Start()
-	f.closeTheirs()
-	if err != nil {
-		v.kill()
-		_ = f.close()
-		close(v.done)
-		started <- err
-		return
-	}
-	started <- nil
 	var readers sync.WaitGroup
 	readers.Go(v.Console.read)
 	readers.Go(func() { v.Events.read(f.ours[1], f.events) })
-	readers.Go(v.monitor.read)
-	v.exit = cmd.Wait()
-	readers.Wait() // the ports end when QEMU does
+	v.exit = v.process(ctx, args, f, func() { started <- nil })
+	for told := 0; v.exit == nil && ctx.Err() == nil; {
+		events := v.QMPEvents()
+		if !v.startsAnew(events[told:]) {
+			break
+		}
+		told = len(events)
+		v.exit = v.again(ctx, f)
+	}
+	v.monitor.end()
+	f.closeTheirs()
+	readers.Wait()    // the ports end when nobody has their other ends
+	started <- v.exit // nobody asks again, where it has begun
 	v.exit = errors.Join(v.exit, f.close())
 	v.kill()
 	close(v.done)
+}
+
+// process is one run of QEMU. It comes back when QEMU has ended and all that it
+// told on its monitor is read. begun is called once it runs.
+func (v *VM) process(ctx context.Context, args []string, f *runFiles, begun func()) error {
+	ours, theirs, err := socketPair("qmp")
+	if err != nil {
+		return err
+	}
+	defer ours.Close()
+	cmd := exec.CommandContext(ctx, v.Machine.Binary, args...)
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = f.qemu, f.qemu, append(f.theirs[:], theirs)
+	// Its own group, so that a Ctrl-C in the terminal is for us to handle.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	err = cmd.Start()
+	_ = theirs.Close()
+	if err != nil {
+		return err
+	}
+	v.monitor.attach(ours)
+	begun()
+	v.monitor.read(ours)
+	return cmd.Wait()
 }
 
 // complaint is what QEMU itself printed.

@@ -37,6 +37,9 @@ func fakeQEMU(manner string) int {
 	}
 	fmt.Fprintf(qmp, `{"QMP": {"version": {}, "capabilities": []}}`+"\r\n")
 	fmt.Fprint(console, "uptime 1.5\r\n")
+	if manner == "resets" {
+		fmt.Fprintf(console, "started with %s\r\n", strings.Join(os.Args[1:], " "))
+	}
 	fmt.Fprint(events, findDone)
 	commands := bufio.NewScanner(qmp)
 	for commands.Scan() {
@@ -65,6 +68,11 @@ func fakeQEMU(manner string) int {
 			fmt.Fprint(console, "reboot: Power down\r\n")
 			fmt.Fprint(events, `{"time":2,"st`)
 			fmt.Fprintf(qmp, `{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}`+"\r\n")
+			return 0
+		case "system_reset":
+			fmt.Fprint(console, "half a li")
+			fmt.Fprintf(qmp, `{"event": "RTC_CHANGE", "data": {"offset": 1}}`+"\r\n"+`{"event": "RTC_CHANGE", "data": {"offset": %d}}`+"\r\n", 100*365*24*3600)
+			fmt.Fprintf(qmp, `{"event": "SHUTDOWN", "data": {"guest": false, "reason": "host-qmp-system-reset"}}`+"\r\n")
 			return 0
 		case "quit":
 			fmt.Fprintf(qmp, `{"event": "SHUTDOWN", "data": {"guest": false, "reason": "host-qmp-quit"}}`+"\r\n")
@@ -168,6 +176,41 @@ func TestDisksArePulledAndPutBack(t *testing.T) {
 	}
 	if err := v.Reset(ctx); !errors.Is(err, ErrEnded) && !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.EPIPE) {
 		t.Errorf("a machine that ended was reset: %v", err)
+	}
+}
+
+func TestAResetIsAnotherQEMUWithTheSamePortsDisksAndClock(t *testing.T) {
+	v, err := started(t, "resets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := soon(t)
+	if m, err := v.Console.Expect(ctx, `started with (.*)`); err != nil || !strings.HasSuffix(m[1], " -no-reboot") || !strings.Contains(m[1], "drive=node-stick") {
+		t.Errorf("the first: got %q, %v", m, err)
+	}
+	if err := v.Unplug(ctx, "stick"); err != nil {
+		t.Error(err)
+	}
+	for _, century := range []int{100, 200} {
+		if err := v.Reset(ctx); err != nil {
+			t.Fatal(err)
+		}
+		m, err := v.Console.Expect(ctx, `half a liuptime 1.5\nstarted with (.*)`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if base := fmt.Sprintf(" -no-reboot -rtc base=%d-", time.Now().Add(time.Duration(century)*365*24*time.Hour).UTC().Year()); !strings.Contains(m[1], base) {
+			t.Errorf("got %q, want%s…", m[1], base)
+		}
+		if strings.Contains(m[1], "drive=node-stick") {
+			t.Errorf("a disk that was pulled out is in again: %q", m[1])
+		}
+	}
+	if err := v.Poweroff(ctx); err != nil {
+		t.Error(err)
+	}
+	if reason, err := v.Wait(ctx); err != nil || reason != "guest-shutdown" {
+		t.Errorf("end: got %q, %v", reason, err)
 	}
 }
 
