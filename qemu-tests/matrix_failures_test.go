@@ -98,12 +98,15 @@ func TestAReleaseWithRottenOrForeignPartsEndsOnTheOldSide(t *testing.T) {
 func TestAReleaseThatIsNotHealthyEndsOnTheOldSide(t *testing.T) {
 	unproven(t)
 	check := func(script string) part {
-		return root(map[string]string{"etc/psyopsOS/health.d/50-database": "#!/bin/sh\n" + script}, nil)
+		return root(map[string]string{
+			"etc/psyopsOS/health.d/50-database": "#!/bin/sh\n" + script,
+			"etc/psyopsOS/neuralupgrade.toml":   "check-limit = \"10s\"\n",
+		}, nil)
 	}
 	newNode(t, "").failsAndFallsBack(t,
 		failing{name: "a health script fails", part: check("echo the database does not answer\nexit 7\n"), tries: 1,
 			reason: "50-database: exit status 7 the database does not answer"},
-		failing{name: "a health script hangs", part: check("sleep 100000\n"), tries: 1, reason: "50-database: no answer after 1m0s"})
+		failing{name: "a health script hangs", part: check("sleep 100000\n"), tries: 1, reason: "50-database: no answer after 10s"})
 }
 
 const serviceThatHangs = `#!/sbin/openrc-run
@@ -116,10 +119,10 @@ start() { while :; do sleep 9; done; }
 // psyopsos.fault=.)
 func TestAReleaseThatHangsOnItsWayEndsOnTheOldSide(t *testing.T) {
 	unproven(t)
-	newNode(t, "psyopsos.deadline=120 psyopsos.fault=copy squashfs:hang").failsAndFallsBack(t,
+	newNode(t, "psyopsos.deadline=75 psyopsos.fault=copy squashfs:hang").failsAndFallsBack(t,
 		failing{name: "init hangs in a step", part: initWithFaults, tries: 1,
-			reason: "not committed 2m0s after the kernel's start: init was at the step"},
+			reason: "not committed 1m15s after the kernel's start: init was at the step"},
 		failing{name: "the default runlevel is never reached", tries: 1,
 			part:   root(map[string]string{"etc/init.d/database": serviceThatHangs}, map[string]string{"database": "default"}),
-			reason: "not committed 2m0s after the kernel's start: the health service never started"})
+			reason: "not committed 1m15s after the kernel's start: the health service never started"})
 }

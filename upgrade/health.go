@@ -21,10 +21,6 @@ import (
 	"psyopsOS/trial"
 )
 
-// checkLimit is how long one program of layout.HealthDir may take. A hanging
-// check is a failed one.
-const checkLimit = 60 * time.Second
-
 // healthPatience is how long the verdict waits for another neuralupgrade: an
 // update that somebody runs meanwhile must not cost a release its commit.
 const healthPatience = 10 * time.Minute
@@ -62,12 +58,15 @@ func health(ctx context.Context, c *call) (int, error) {
 	if err := c.noArgs(); err != nil {
 		return exitUsage, err
 	}
+	if c.CheckLimit <= 0 {
+		return exitUsage, usagef("check-limit = %v: a check needs some time", c.CheckLimit)
+	}
 	report, _, err := readReport(c.env.Root)
 	if err != nil {
 		return exitError, err
 	}
 	c.patience = healthPatience
-	verdict := judge(ctx, filepath.Join(c.env.Root, layout.HealthDir), checkLimit, c.env.Now,
+	verdict := judge(ctx, filepath.Join(c.env.Root, layout.HealthDir), c.CheckLimit, c.env.Now,
 		func(check string) { c.tellTrial(report, trial.Judging, check) })
 	if err := verdict.write(c.env.Root); err != nil {
 		return exitError, err

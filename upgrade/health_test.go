@@ -97,6 +97,22 @@ func TestAnUnhealthyGoodSideDoesNotRestartForEver(t *testing.T) {
 	}
 }
 
+func TestTheOwnerSetsHowLongACheckMayTake(t *testing.T) {
+	w := onTrial(t)
+	w.check("20-web", "sleep 60")
+	config := filepath.Join(w.root, ConfigFile)
+	if err := os.WriteFile(config, []byte("check-limit = \"200ms\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr := w.must(1, "health")
+	has(t, stderr, "20-web: no answer after 200ms")
+	if err := os.WriteFile(config, []byte("check-limit = \"0s\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr = w.must(2, "health")
+	has(t, stderr, "a check needs some time")
+}
+
 func TestACheckThatHangsIsAFailedOneWithAllThatItStarted(t *testing.T) {
 	dir := t.TempDir()
 	mark := filepath.Join(dir, "mark")

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/BurntSushi/toml"
 
@@ -39,6 +40,7 @@ type Settings struct {
 	JSON         bool
 	Verbose      bool
 	Quiet        bool
+	CheckLimit   time.Duration // of each program of layout.HealthDir; a hanging check is a failed one
 }
 
 // VolumeSettings are how one volume is found.
@@ -65,6 +67,7 @@ func (s *Settings) flags(set *flag.FlagSet) {
 		set.BoolVar(&v.Mock, v.name+"-mock", v.Mock, "use "+v.name+"'s mount point as it is and mount nothing")
 	}
 	set.StringVar(&s.BootedMock, "booted-mock", s.BootedMock, "pretend that side `a or b` is booted")
+	set.DurationVar(&s.CheckLimit, "check-limit", s.CheckLimit, "how long each health check may take")
 	set.BoolVar(&s.JSON, "json", s.JSON, "print JSON")
 	set.BoolVar(&s.Verbose, "verbose", s.Verbose, "tell all that is done")
 	set.BoolVar(&s.Quiet, "quiet", s.Quiet, "tell warnings and failures only")
@@ -72,7 +75,7 @@ func (s *Settings) flags(set *flag.FlagSet) {
 
 // defaults are the settings where nobody says anything.
 func defaults(architecture string) Settings {
-	s := Settings{Firmware: release.UEFI, Architecture: architecture}
+	s := Settings{Firmware: release.UEFI, Architecture: architecture, CheckLimit: time.Minute}
 	for _, v := range layout.Volumes() {
 		settings := VolumeSettings{MountPoint: v.MountPoint, Label: string(v.Label)}
 		switch v.Label {
