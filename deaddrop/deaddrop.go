@@ -114,6 +114,15 @@ func signed(key string) string {
 	return file
 }
 
+// about is the tar that a file tells of: its signatures, and its bill of
+// materials; empty for other keys.
+func about(key string) string {
+	if release, ok := strings.CutSuffix(key, ".cdx.json"); ok {
+		return release + ".tar"
+	}
+	return signed(key)
+}
+
 // needed are the keys that a link needs: the signature that it names, that
 // one's tar and the tar's other signatures.
 func (l Listing) needed(link Entry) []string {

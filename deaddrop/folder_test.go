@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -182,13 +183,18 @@ func TestPublishVerifiesAndMovesLatestForwardOnly(t *testing.T) {
 	f := makeTree(t, nil)
 	publish := func(kind release.Kind, version string) Published {
 		t.Helper()
-		p, err := f.Publish(t.Context(), keys, signRelease(t, built, secret, kind, version, []byte("contents "+version)), silent)
+		tar := signRelease(t, built, secret, kind, version, []byte("contents "+version))
+		bill := strings.TrimSuffix(tar, ".tar") + ".cdx.json"
+		if err := os.WriteFile(bill, []byte("bill "+version), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, err := f.Publish(t.Context(), keys, tar, silent, bill)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return p
 	}
-	if got, want := publish(release.OS, v2), (Published{tarKey(v2), latestKey, true}); got != want {
+	if got, want := publish(release.OS, v2), (Published{tarKey(v2), latestKey, true, []string{billKey(v2)}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if got := publish(release.OS, v1); got.Moved {
@@ -201,7 +207,7 @@ func TestPublishVerifiesAndMovesLatestForwardOnly(t *testing.T) {
 		t.Errorf("the ESP's latest is %s", got)
 	}
 	before := treeOf(t, f)
-	if before[tarKey(v1)] != "contents "+v1 || before[latestKey] != "-> "+filepath.Base(tarKey(v3))+".minisig" || len(before) != 10 {
+	if before[tarKey(v1)] != "contents "+v1 || before[latestKey] != "-> "+filepath.Base(tarKey(v3))+".minisig" || before[billKey(v1)] != "bill "+v1 || len(before) != 14 {
 		t.Errorf("the folder holds %v", before)
 	}
 	if _, err := f.List(); err != nil {
@@ -221,6 +227,9 @@ func TestPublishVerifiesAndMovesLatestForwardOnly(t *testing.T) {
 		t.Error("a tar that nobody signed was published")
 	}
 	foreign, _ := newKeys(t)
+	if _, err := f.Publish(t.Context(), keys, filepath.Join(built, path.Base(tarKey(v3))), silent, filepath.Join(built, path.Base(billKey(v2)))); err == nil {
+		t.Error("another release's bill of materials was published beside a tar")
+	}
 	if _, err := f.Publish(t.Context(), foreign, signRelease(t, built, secret, release.OS, v4, content), silent); err == nil {
 		t.Error("a tar that a foreign key signed was published")
 	}

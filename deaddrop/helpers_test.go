@@ -27,6 +27,8 @@ const v1, v2, v3 = "20261121-101500", "20261121-111500", "20261121-121500"
 
 func tarKey(version string) string { return "os/psyopsOS.x86_64." + version + ".tar" }
 
+func billKey(version string) string { return "os/psyopsOS.x86_64." + version + ".cdx.json" }
+
 const latestKey = "os/psyopsOS.x86_64.latest.tar.minisig"
 
 // A server is an S3 server in memory, whose answers a test may spoil.

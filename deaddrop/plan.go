@@ -187,7 +187,7 @@ func NewPrune(l Listing, keep int) (Plan, error) {
 	var p Plan
 	for _, key := range l.Keys() {
 		e := l[key]
-		if !e.IsLink() && !named[key] && (old(key) || old(signed(key))) {
+		if !e.IsLink() && !named[key] && (old(key) || old(about(key))) {
 			p.Remove = append(p.Remove, e)
 		} else {
 			p.Same++

@@ -89,11 +89,12 @@ func TestPruneKeepsTheNewestAndWhatLatestNames(t *testing.T) {
 	esp := "os/psyopsESP.x86_64-uefi." + v1 + ".tar"
 	l := full(v1, "a").with(
 		file(tarKey(v2), "a"), file(tarKey(v2)+".minisig", "a"), file(tarKey(v2)+".minisig.0123456789ABCDEF", "a"),
+		file(billKey(v1), "a"), file(billKey(v2), "a"),
 		file(tarKey(v3), "a"), file(tarKey(v3)+".minisig", "a"),
 		file(tarKey(v1)+".minisig.0123456789ABCDEF", "a"),
 		file(esp, "a"), file("site.json", "a"), file("other/psyopsOS.x86_64."+v1+".tar", "a"))
 	for keep, want := range map[int][]string{
-		1: {tarKey(v2) + ".minisig", tarKey(v2) + ".minisig.0123456789ABCDEF", tarKey(v2)},
+		1: {tarKey(v2) + ".minisig", tarKey(v2) + ".minisig.0123456789ABCDEF", billKey(v2), tarKey(v2)},
 		2: nil, // v1 is what latest names
 		3: nil,
 	} {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 
 	"psyopsOS/release"
 	"psyopsOS/repo"
@@ -21,13 +22,15 @@ type Published struct {
 	Key    string // of its tar
 	Latest string // the link
 	Moved  bool   // the link leads to this release; else to a newer one
+	Beside []string
 }
 
 // Publish copies a signed tar and its signatures into the folder, under the
 // name that its signature says, and then moves latest. It verifies while it
 // copies: what no trusted key has signed gets no name. latest never moves to
-// an older release.
-func (f *Folder) Publish(ctx context.Context, keys release.Keys, tar string, progress func(done, total int64)) (Published, error) {
+// an older release. What lies beside the tar (its bill of materials) goes where
+// the tar goes, by its own name.
+func (f *Folder) Publish(ctx context.Context, keys release.Keys, tar string, progress func(done, total int64), beside ...string) (Published, error) {
 	found, err := repo.File(ctx, keys, tar)
 	if err != nil {
 		return Published{}, err
@@ -42,6 +45,20 @@ func (f *Folder) Publish(ctx context.Context, keys release.Keys, tar string, pro
 	}
 	if err := f.replace(p.Key, func(temporary string) error { return f.copyVerified(ctx, keys, found, temporary, progress) }); err != nil {
 		return p, fmt.Errorf("publish %s: %w", tar, err)
+	}
+	for _, name := range beside {
+		key := path.Join(Releases, filepath.Base(name))
+		if about(key) != p.Key {
+			return p, fmt.Errorf("publish %s: it is not named after %s", name, path.Base(p.Key))
+		}
+		content, err := os.ReadFile(name)
+		if err != nil {
+			return p, err
+		}
+		if err := f.replace(key, func(temporary string) error { return f.root.WriteFile(temporary, content, 0o644) }); err != nil {
+			return p, err
+		}
+		p.Beside = append(p.Beside, key)
 	}
 	for i, suffix := range found.Suffixes() {
 		key := p.Key + ".minisig" + suffix
