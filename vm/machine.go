@@ -21,6 +21,7 @@ import (
 	"net"
 	"regexp"
 	"slices"
+	"strconv"
 
 	"psyopsOS/step"
 )
@@ -226,6 +227,15 @@ func (d Disk) check() error {
 		return fmt.Errorf("unknown bus %q", d.Bus)
 	}
 	return nil
+}
+
+// PortIsFree says whether a machine's NIC.SSH can be this port, and why not.
+func PortIsFree(port int) error {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }
 
 // FreePort is a TCP port of 127.0.0.1 on which nobody listens now, for

@@ -76,6 +76,13 @@ func (f wordsAndFlags) withNearest(err error) error {
 	return step.WithHint(fmt.Errorf("no flag --%s", strings.TrimLeft(typed, "-")), "the nearest is --%s", step.Nearest(typed, names))
 }
 
+// wasGiven reports whether the command line itself has the flag.
+func (f wordsAndFlags) wasGiven(name string) bool {
+	given := false
+	f.Visit(func(g *flag.Flag) { given = given || g.Name == name })
+	return given
+}
+
 func (f wordsAndFlags) help(w io.Writer) {
 	fmt.Fprintf(w, "usage: tk %s %s\n\n%s.\n", f.command.name, f.command.args, f.command.short)
 	if f.about != "" {

@@ -116,7 +116,7 @@ func vmSettings() []settings.Setting {
 		{Key: "vm.cpus", Kind: settings.Number, Default: one("1"), Flag: "cpus", InProfile: true, Check: between(1, 64), Meaning: "how `many` processors it has"},
 		{Key: "vm.mac", Flag: "mac", InProfile: true, Sample: "52:54:00:12:34:56", Check: checkMAC, Meaning: "its network card's `address`; without it the demo node's"},
 		{Key: "vm.ssh", Kind: settings.Number, Default: one("2222"), Flag: "ssh", InProfile: true, Check: between(0, 65535),
-			Meaning: "the `port` of 127.0.0.1 that leads to the guest's ssh; 0: none"},
+			Meaning: "the `port` of 127.0.0.1 that leads to the guest's ssh, or where it is taken a free one; 0: none"},
 		{Key: "vm.accel", Default: one("tcg"), Env: one("QEMU_ACCEL"), Flag: "accel", InProfile: true, Check: checkAccel,
 			Meaning: "the accelerator: `A` is tcg, kvm, or auto (kvm where a small guest proves that it works)"},
 	}

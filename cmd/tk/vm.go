@@ -69,8 +69,33 @@ func (f *vmFlags) takeDisk() error {
 	return nil
 }
 
+// takePort finds a port for the guest's ssh. Another machine that runs has the
+// usual one; that is no reason not to start a second.
+func (f *vmFlags) takePort(e env) error {
+	if f.ssh == 0 {
+		return nil
+	}
+	taken := vm.PortIsFree(f.ssh)
+	if taken == nil {
+		return nil
+	}
+	if f.wasGiven("ssh") {
+		return step.WithHint(fmt.Errorf("--ssh %d: %w", f.ssh, taken), "without --ssh a free port is taken where 2222 is not; --ssh 0 gives the guest none")
+	}
+	port, err := vm.FreePort()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stderr, "Port %d is taken, by another virtual machine most likely.\n", f.ssh)
+	f.ssh = port
+	return nil
+}
+
 // machine is what all commands start, without what it boots from.
-func (f *vmFlags) machine(ctx context.Context) (vm.Machine, error) {
+func (f *vmFlags) machine(ctx context.Context, e env) (vm.Machine, error) {
+	if err := f.takePort(e); err != nil {
+		return vm.Machine{}, err
+	}
 	m := vm.Machine{Memory: f.memory, CPUs: f.cpus, NoEvents: true, NICs: []vm.NIC{{MAC: firstOf(f.mac, node.DemoMAC), SSH: f.ssh}}}
 	var err error
 	if m.Accel, err = f.accelerator(ctx); err != nil {
@@ -152,7 +177,7 @@ func (f *vmFlags) runDisk(ctx context.Context, e env) error {
 	if err := f.takeDisk(); err != nil {
 		return err
 	}
-	m, err := f.machine(ctx)
+	m, err := f.machine(ctx, e)
 	if err != nil {
 		return err
 	}

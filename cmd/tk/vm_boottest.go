@@ -67,7 +67,7 @@ console. health logs in there as root, which needs a root without a password
 	if err := f.takeDisk(); err != nil {
 		return err
 	}
-	m, err := f.machine(ctx)
+	m, err := f.machine(ctx, e)
 	if err != nil {
 		return err
 	}

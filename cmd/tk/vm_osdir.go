@@ -34,7 +34,7 @@ psyops-secret: bring one with --disk2 or --usb.
 	if err != nil {
 		return err
 	}
-	m, err := f.machine(ctx)
+	m, err := f.machine(ctx, e)
 	if err != nil {
 		return err
 	}
