@@ -19,7 +19,7 @@ func psynetCommand() command {
 		name: "psynet", args: "COMMAND",
 		short:   "the CA of the nodes' own network (Nebula), and its certificates",
 		example: "tk psynet ca 'our site' --networks 10.77.0.0/16",
-		subs:    []command{psynetCA(), psynetSign(), psynetGet(), psynetSet()},
+		subs:    []command{psynetCA(), psynetSign(), psynetGet(), psynetSet(), psynetRun()},
 	}
 }
 
