@@ -39,7 +39,7 @@ func TestTheFirstESPMayDieInEachStateOfTheProtocol(t *testing.T) {
 	if status := n.Runs("neuralupgrade status"); !strings.Contains(status, "psyopsOS-A") || !strings.Contains(status, gone) {
 		t.Errorf("status does not tell %q:\n%s", gone, status)
 	}
-	n.refuses("neuralupgrade rollback", gone)
+	n.refuses("neuralupgrade rollback", "the first EFI system partition is dead", gone)
 	n.Runs(fmt.Sprintf("grep '%s' /var/log/psyopsos-health.log", gone))
 
 	// On trial: the good side again, and the trial is still to come.

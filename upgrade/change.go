@@ -43,6 +43,8 @@ func (s State) refuseLoader() error {
 		return step.WithHint(errors.New("the disk that was booted is not there"), "plug it in again; another disk is never written in its place")
 	case s.Loader.Picked == 0:
 		return s.Loader.Missing
+	case s.BootedDisk != "" && s.Firmware.Device.Disk != s.BootedDisk:
+		return fmt.Errorf("%s is on %s, but %s was booted", s.Firmware.Label, s.Firmware.Device.Disk, s.BootedDisk)
 	case !s.Booted.IsSide():
 		return errors.New("it is not known which side is booted")
 	case len(s.Firmware.Duplicates) > 0:

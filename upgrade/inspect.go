@@ -14,6 +14,7 @@ import (
 	"psyopsOS/layout"
 	"psyopsOS/mounts"
 	"psyopsOS/release"
+	"psyopsOS/step"
 )
 
 // Inspect looks at the node, and changes nothing: volumes are mounted
@@ -115,6 +116,11 @@ func (i *inspector) volume(s VolumeSettings) (v Volume, found mounts.Volume) {
 	v.Device, v.Err = found.Device, err
 	for _, d := range duplicates {
 		v.Duplicates = append(v.Duplicates, d.Path())
+	}
+	// A volume that is gone from the booted disk is not replaced by another
+	// disk's.
+	if err == nil && i.disk != "" && found.Disk != i.disk {
+		v.Device, v.Err = mounts.Device{}, fmt.Errorf("no volume labelled %s is where it belongs: one is on %s, but %s was booted", s.Label, found.Disk, i.disk)
 	}
 	return v, found
 }
@@ -304,6 +310,10 @@ func (i *inspector) loader(f Firmware) Loader {
 	l := Loader{}
 	if f.Err != nil || f.Mock {
 		l.Missing = errors.Join(errors.New("no EFI system partition"), f.Err)
+		if second, ok := i.second(i.disk); ok && f.Err != nil {
+			l.Missing = step.WithHint(fmt.Errorf("the first EFI system partition is dead, and nothing can be written there: this machine starts by the second one, on %s (%w)", second.Path(), f.Err),
+				"it boots the committed side for as long as that lives; `tk node image` and `tk write` make a new disk")
+		}
 		return l
 	}
 	first, err := i.e.Storage.Open(f.Device.Name)
@@ -314,16 +324,14 @@ func (i *inspector) loader(f Firmware) Loader {
 	defer first.Close()
 	l.First = f.Device.Path()
 	var second io.ReaderAt
-	for _, v := range i.volumes {
-		if v.Err == nil && v.Label == string(layout.EFISystem2) && v.Disk == f.Device.Disk {
-			block, err := i.e.Storage.Open(v.Name)
-			if err != nil {
-				l.Missing = err
-				return l
-			}
-			defer block.Close()
-			second, l.Second = block, v.Path()
+	if v, ok := i.second(f.Device.Disk); ok {
+		block, err := i.e.Storage.Open(v.Name)
+		if err != nil {
+			l.Missing = err
+			return l
 		}
+		defer block.Close()
+		second, l.Second = block, v.Path()
 	}
 	l.read(first, second)
 	l.On1 = loaderAt(first, layout.Loader)
@@ -331,6 +339,16 @@ func (i *inspector) loader(f Firmware) Loader {
 		l.On2 = loaderAt(second, layout.Loader)
 	}
 	return l
+}
+
+// second is the second EFI system partition of a disk.
+func (i *inspector) second(disk string) (mounts.Volume, bool) {
+	for _, v := range i.volumes {
+		if v.Err == nil && v.Label == string(layout.EFISystem2) && v.Disk == disk {
+			return v, true
+		}
+	}
+	return mounts.Volume{}, false
 }
 
 func (l *Loader) read(first, second io.ReaderAt) {
