@@ -115,7 +115,7 @@ func TestTheLoaderIsReplacedAndTheSecondOneFollows(t *testing.T) {
 	if one, two := loaderOn(t, path, layout.EFISystem), loaderOn(t, path, layout.EFISystem2); one != version || two != old {
 		t.Errorf("before the restart the loaders are %s and %s, want %s and %s", one, two, version, old)
 	}
-	g.Types("reboot\r")
+	g.Restarts("reboot")
 	g.HandsOver()
 	g.Login()
 	g.Prints("sed 's/.*psyopsos.loader=\\([^ ]*\\).*/\\1/' /proc/cmdline", version)
@@ -263,13 +263,13 @@ func TestADiskOfTheFirstPsyopsOSIsMovedAndThenUpdated(t *testing.T) {
 		}
 	}
 	fsck(t, path, layout.EFISystem)
-	g.Types("reboot\r")
+	g.Restarts("reboot")
 	g.HandsOver()
 	g.Login()
 	g.Prints("sed 's/.*psyopsos.boot=\\([^ ]*\\).*psyopsos.loader=\\([^ ]*\\).*/\\1 \\2/' /proc/cmdline", "good "+version)
 	g.judged()
 	g.Runs("neuralupgrade apply nonbooted --repository " + os1.address + " 2>&1")
-	g.Types("reboot\r")
+	g.Restarts("reboot")
 	g.HandsOver()
 	g.Login()
 	g.Runs("for i in $(seq 60); do neuralupgrade status | grep -q '^default: *psyopsOS-B' && break; sleep 1; done; neuralupgrade status | grep -q '^default: *psyopsOS-B'")

@@ -123,6 +123,7 @@ func rot(t *testing.T, v volume, files ...string) {
 // cutsPower takes the power away and gives it back.
 func (n *node) cutsPower() {
 	n.t.Helper()
+	n.VM.Events.Forget()
 	if _, err := n.VM.QMP(n.ctx, "system_reset", nil); err != nil {
 		n.t.Fatal(err)
 	}

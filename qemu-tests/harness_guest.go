@@ -149,6 +149,14 @@ func (g *Guest) Plug(id string) {
 	}
 }
 
+// Restarts types a command that restarts the guest, whose next boot tells its
+// events anew.
+func (g *Guest) Restarts(command string) {
+	g.t.Helper()
+	g.VM.Events.Forget()
+	g.Types(command + "\r")
+}
+
 // PowersOff types poweroff at a shell and waits until the guest is off.
 func (g *Guest) PowersOff() {
 	g.t.Helper()

@@ -86,7 +86,7 @@ func (n *node) applies(target string, tries int) {
 // restarts is what a person types; all that follows comes by itself.
 func (n *node) restarts() {
 	n.t.Helper()
-	n.Types("reboot\r")
+	n.Restarts("reboot")
 }
 
 // A standing is what a script reads in `neuralupgrade status --json`.

@@ -113,7 +113,7 @@ func TestTwoOfThreeKeysAreAppliedAndBooted(t *testing.T) {
 	}
 	g.Runs("umount /mnt/files")
 
-	g.Types("reboot\r")
+	g.Restarts("reboot")
 	g.Sees(func(e step.Event) bool { return e.Key == "device" && e.Value == "vda4" })
 	g.Sees(func(e step.Event) bool { return e.Key == "release" && e.Value == repo.version })
 	g.Login()

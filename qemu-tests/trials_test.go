@@ -211,7 +211,7 @@ func TestByHandNothingIsCommittedAndKexecCountsATry(t *testing.T) {
 		t.Errorf("the boot loader's files have changed: %q", after.Tries)
 	}
 	g.Runs("grep 'psyopsOS: psyopsOS-A .* chosen by hand; psyopsOS-B goes on trial' /etc/issue")
-	g.Types("neuralupgrade reboot --kexec\r")
+	g.Restarts("neuralupgrade reboot --kexec")
 	g.Says("psyopsOS-B starts as trial1")
 	g.BootsAs(bootstate.Trial(1))
 	g.HandsOver()

@@ -148,7 +148,7 @@ func TestAnUpdateGoesOverTheNetworkToTheOtherSide(t *testing.T) {
 	if output, code := g.Tries("neuralupgrade apply b 2>&1"); code != 1 || !strings.Contains(output, "on trial") {
 		t.Errorf("apply during an undecided trial: exit status %d\n%s", code, output)
 	}
-	g.Types("reboot\r")
+	g.Restarts("reboot")
 	g.Sees(func(e step.Event) bool { return e.Key == "device" && e.Value == "vda4" })
 	g.Login()
 	status := g.Runs("neuralupgrade status")

@@ -84,6 +84,14 @@ func (e *Events) line(line string) {
 	e.all = append(e.all, ev)
 }
 
+// Forget passes over all events so far: the guest restarts, and tells those of
+// its next boot.
+func (e *Events) Forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.next = len(e.all)
+}
+
 // Expect waits for an event that want accepts, among those that came already
 // and those to come. Steps that run side by side end in any order, so nothing
 // is passed over by a match; only an accepted failure is, with all before it,

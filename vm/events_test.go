@@ -47,6 +47,18 @@ func TestEventsAreFoundInAnyOrder(t *testing.T) {
 	}
 }
 
+func TestAForgottenEventIsWaitedForAnew(t *testing.T) {
+	e, port, _ := told(t, nil, findDone+copyDone)
+	if _, err := e.Expect(soon(t), Finished("copy squashfs")); err != nil {
+		t.Fatal(err)
+	}
+	e.Forget()
+	go func() { _, _ = port.Write([]byte(strings.Replace(copyDone, `"time":2`, `"time":3`, 1))) }()
+	if got, err := e.Expect(soon(t), Finished("copy squashfs")); err != nil || got.Time != 3*time.Second {
+		t.Errorf("got %+v, %v, want the second one", got, err)
+	}
+}
+
 func TestAnEventToComeIsWaitedFor(t *testing.T) {
 	e, port, _ := told(t, nil, findDone)
 	go func() {
