@@ -35,14 +35,12 @@ func (n *node) failsAndFallsBack(t *testing.T, cases ...failing) {
 		if c.rot != "" {
 			n.rots("vda4", c.rot)
 		}
-		n.restarts()
+		n.resets()
 		for left := c.tries - 1; left >= 0; left-- {
 			n.boots(layout.SideB, bootstate.Trial(left))
 			if c.resets != "" {
 				n.Says(c.resets)
-				if err := n.VM.Reset(n.ctx); err != nil {
-					t.Fatal(err)
-				}
+				n.resets()
 			}
 		}
 		n.boots(layout.SideA, bootstate.Good)

@@ -32,8 +32,8 @@ func main() {
 }
 `
 
-// Issue 4: the good path, from a server on the network, through GRUB's trials,
-// A → B → A → B, and back.
+// Issues 4 and 5: the good path, first from a bucket, then from a server on the
+// network, through GRUB's trials, A → B → A → B, and back.
 func TestReleasesComeAndGo(t *testing.T) {
 	unproven(t)
 	n := newNode(t, "")
@@ -41,11 +41,13 @@ func TestReleasesComeAndGo(t *testing.T) {
 	lap := n.laps()
 
 	first := n.publishes(root(map[string]string{"etc/psyopsOS/health.d/50-word": waitsForAWord}, nil))
+	bucket, hosts := pushed(t, n.dir)
+	n.Runs("echo '" + hosts + "' >>/etc/hosts; export NEURALUPGRADE_REPOSITORY=" + bucket)
 	if output, code := n.Tries("neuralupgrade check --target nonbooted"); code != 10 || !strings.Contains(output, "not version "+first) {
 		t.Errorf("check: exit status %d\n%s", code, output)
 	}
 	output := n.Runs("neuralupgrade apply nonbooted 2>&1")
-	if !strings.Contains(output, "neuralupgrade INFO Updated nonbooted side psyopsOS-B with http://") {
+	if !strings.Contains(output, "neuralupgrade INFO Updated nonbooted side psyopsOS-B with "+bucket) {
 		t.Errorf("apply does not say what it did:\n%s", output)
 	}
 	n.Prints("grep -c /dev/vda /proc/mounts || true", "0")

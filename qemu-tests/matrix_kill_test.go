@@ -85,9 +85,7 @@ func TestAnApplyThatIsKilledAgainAndAgainIsFinishedAfterTheNextBoot(t *testing.T
 
 	// And now without any leave-taking, as by a power cut.
 	n.from = len(n.VM.Console.Text())
-	if err := n.VM.Reset(n.ctx); err != nil {
-		t.Fatal(err)
-	}
+	n.resets()
 	n.boots(layout.SideA, bootstate.Good)
 	n.logsIn()
 	n.judged()

@@ -3,6 +3,7 @@
 package qemutests
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -51,10 +52,19 @@ func (n *node) logsIn() {
 	n.Runs("export NEURALUPGRADE_REPOSITORY=" + n.address)
 }
 
+// nextBoot is how long a busy machine may take from one boot to the next: a
+// boot, the deadline of a trial, and a shutdown.
+const nextBoot = 6 * time.Minute
+
 // boots waits for the next boot, as GRUB tells it.
 func (n *node) boots(side layout.Label, why bootstate.Why) {
 	n.t.Helper()
-	m := n.Says(`psyopsOS loader: trying (psyopsOS-[AB]) \((\w+)\)`)
+	ctx, cancel := context.WithTimeoutCause(n.ctx, nextBoot, fmt.Errorf("no other boot within %v", nextBoot))
+	defer cancel()
+	m, err := n.VM.Console.Expect(ctx, `psyopsOS loader: trying (psyopsOS-[AB]) \((\w+)\)`)
+	if err != nil {
+		n.t.Fatal(err)
+	}
 	if m[1] != string(side) || m[2] != string(why) {
 		n.t.Fatalf("the loader tries %s (%s), want %s (%s)", m[1], m[2], side, why)
 	}
@@ -87,6 +97,15 @@ func (n *node) applies(target string, tries int) {
 func (n *node) restarts() {
 	n.t.Helper()
 	n.Restarts("reboot")
+}
+
+// resets restarts without any leave-taking, as a power cut does, which saves the
+// shutdown's time.
+func (n *node) resets() {
+	n.t.Helper()
+	if err := n.VM.Reset(n.ctx); err != nil {
+		n.t.Fatal(err)
+	}
 }
 
 // A standing is what a script reads in `neuralupgrade status --json`.

@@ -4,6 +4,7 @@ package qemutests
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -74,19 +75,25 @@ func newPublisher(t *testing.T) *publisher {
 // gives its version.
 func (p *publisher) publishes(parts ...part) string {
 	p.t.Helper()
-	members := map[string]string{}
-	for name, file := range p.members {
-		members[name] = file
-	}
-	for _, change := range parts {
-		if change != nil {
-			change(p, members)
+	return p.signs(func(o *image.OSTarOptions) {
+		for _, change := range parts {
+			if change != nil {
+				change(p, o.Members)
+			}
 		}
-	}
+	})
+}
+
+// signs is publishes for changes to anything about a release.
+func (p *publisher) signs(change ...func(*image.OSTarOptions)) string {
+	p.t.Helper()
 	p.newest = p.newest.Add(time.Minute)
-	version := release.Version(p.newest)
-	r, err := image.OSTar(p.t.Context(), image.OSTarOptions{Members: members, Version: version, Architecture: "x86_64",
-		Kernel: images(p.t).KernelVersion, Userland: "testos 1", Key: p.key, Now: p.newest, Dir: p.dir}, nil)
+	o := image.OSTarOptions{Members: maps.Clone(p.members), Version: release.Version(p.newest), Architecture: "x86_64",
+		Kernel: images(p.t).KernelVersion, Userland: "testos 1", Key: p.key, Now: p.newest, Dir: p.dir}
+	for _, change := range change {
+		change(&o)
+	}
+	r, err := image.OSTar(p.t.Context(), o, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -97,7 +104,7 @@ func (p *publisher) publishes(parts ...part) string {
 	if err := os.Rename(latest+".new", latest); err != nil {
 		p.t.Fatal(err)
 	}
-	return version
+	return o.Version
 }
 
 // file writes a part's file.
