@@ -6,6 +6,8 @@ COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo 
 RUN    ?= .
 # No C compiler is needed, but for the race detector.
 export CGO_ENABLED = 0
+# mke2fs, sgdisk and sshd are where an ordinary user's PATH may not lead.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .PHONY: run test crashtest check qemu-test bench man size clean help deps test-deps $(TK)
 

@@ -111,7 +111,11 @@ func checkDeps(ctx context.Context, e env, c command, args []string) error {
 }
 
 func errMissing(missing []dependency, line string) error {
-	return step.WithHint(fmt.Errorf("%d programs are missing", len(missing)), "type: %s", line)
+	what := missing[0].name() + " is"
+	if len(missing) > 1 {
+		what = fmt.Sprintf("%d programs are", len(missing))
+	}
+	return step.WithHint(fmt.Errorf("%s missing", what), "type: %s", line)
 }
 
 func packages(missing []dependency) []string {
