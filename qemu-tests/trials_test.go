@@ -81,7 +81,6 @@ func TestATrialWhoseServicesAreDeadEndsAtTheDeadline(t *testing.T) {
 // Issue 4, trials: healthy, but only a commit from outside keeps it; the clock
 // is at 1970; and the shutdown hangs after every process was ended.
 func TestATrialThatNobodyConfirmsEndsEvenWhereItsShutdownHangs(t *testing.T) {
-	unproven(t)
 	d := onTrial(t, bootstate.ConfirmRemote)
 	g := boot(t, Scenario{Disks: onDisk(d.path), Side: layout.SideB, Words: d.words + " psyopsos.deadline=150",
 		Machine: vm.Machine{Extra: []string{"-rtc", "base=1970-01-01"}}, Deadline: 8 * time.Minute})
