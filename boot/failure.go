@@ -61,8 +61,8 @@ func AnswerTo(c Cmdline, state bootstate.State, tries bootstate.Tries, last boot
 	case c.Boot == bootstate.Good && state.Good == c.Side && state.Alt != "":
 		a.Blame, a.GiveUp, a.Why = true, true, "the loader takes "+string(state.Alt)+", which is proven"
 	case c.Boot == bootstate.Good && state.Seq == 0:
-		// The loader could read it and counts, so this ends; but nobody here
-		// knows how often it was.
+		// The loader could read it. Where it can also count this ends; but
+		// nobody here knows how often it was.
 		a.Patience, a.Why = backOff(pause, 2), "the boot loader's state cannot be read: the loader chooses anew"
 	case c.Boot == bootstate.Good:
 		a.Blame, a.Patience, a.Why = true, backOff(pause, tries.Run), "there is no proven other side: this one is tried again"

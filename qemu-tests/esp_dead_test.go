@@ -21,7 +21,6 @@ import (
 // neuralupgrade and the loader themselves have brought the disk to each state;
 // only the damage is done by hand, and a power cut is a reset.
 func TestTheFirstESPMayDieInEachStateOfTheProtocol(t *testing.T) {
-	unproven(t)
 	path, _ := ownDisk(t)
 	version := committed(t, path)
 	changeMenu(t, path, "")
