@@ -213,6 +213,9 @@ func TestByHandNothingIsCommittedAndKexecCountsATry(t *testing.T) {
 	g.Restarts("neuralupgrade reboot --kexec")
 	g.Says("psyopsOS-B starts as trial1")
 	g.BootsAs(bootstate.Trial(1))
+	if tries := triesOf(t, path); tries.Left != 1 {
+		t.Errorf("the disk says %+v, want one try to be left", tries)
+	}
 	g.HandsOver()
 	g.Login()
 	g.trialIs("committed")
