@@ -123,7 +123,6 @@ func TestTheWatchdogEndsATrialWhoseKernelHangs(t *testing.T) {
 
 // nowayout: the watchdog cannot be disarmed, and the committed machine lives.
 func TestAWatchdogThatCannotBeDisarmedDoesNotResetACommittedMachine(t *testing.T) {
-	unproven(t)
 	d := onTrialGeneric(t, "")
 	g := boot(t, Scenario{Images: generic, Disks: onDisk(d.path), Side: layout.SideB,
 		Words: d.words + " i6300esb.heartbeat=30 i6300esb.nowayout=1 blacklist=iTCO_wdt", Machine: vm.Machine{Memory: 1024, Watchdog: true, Fails: []string{}}, Deadline: 8 * time.Minute})
@@ -132,13 +131,11 @@ func TestAWatchdogThatCannotBeDisarmedDoesNotResetACommittedMachine(t *testing.T
 	})
 	g.Login()
 	g.Prints("cat /sys/class/watchdog/watchdog0/nowayout", "1")
-	g.Sleeps(45)
-	g.Prints("cat /sys/class/watchdog/watchdog0/state", "active")
+	g.Sleeps(40)
+	g.Prints("cat /sys/class/watchdog/watchdog0/timeout /sys/class/watchdog/watchdog0/state", "30\nactive")
 	if state, _ := d.state(t); state.Good != layout.SideB {
 		t.Errorf("the disk says %+v", state)
 	}
-	g.hangs()
-	g.Ends("guest-reset")
 }
 
 // hangs stops the kernel: a panic that waits for ever.
