@@ -103,6 +103,7 @@ func (n *node) restarts() {
 // shutdown's time.
 func (n *node) resets() {
 	n.t.Helper()
+	n.VM.Events.Forget()
 	if err := n.VM.Reset(n.ctx); err != nil {
 		n.t.Fatal(err)
 	}
