@@ -82,7 +82,6 @@ func TestAReleaseWithoutAnInitOrASquashfsEndsOnTheOldSide(t *testing.T) {
 }
 
 func TestAReleaseWithRottenOrForeignPartsEndsOnTheOldSide(t *testing.T) {
-	unproven(t)
 	newNode(t, "").failsAndFallsBack(t,
 		failing{name: "squashfs corrupt", rot: "printf rot | dd of=squashfs bs=1 seek=1000000 conv=notrunc", tries: 1, reason: "is not the file that was signed"},
 		failing{name: "another kernel's modloop", part: foreignModloop, tries: 1, reason: "has no modules for the running kernel"},
