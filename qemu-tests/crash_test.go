@@ -4,15 +4,43 @@ package qemutests
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"psyopsOS/bootstate"
 	"psyopsOS/layout"
 	"psyopsOS/qemu-tests/blocklog"
 )
+
+// How much of a recording is judged, checked and booted: in `make test` a
+// sample, in `make crashtest` all of it.
+type crashLimits struct {
+	states  blocklog.Options
+	perKind int // of one recording; all that are in order
+	fsck    int // states of one recording that fsck looks at
+	boots   int // states that are really booted
+}
+
+func limits() crashLimits {
+	l := crashLimits{blocklog.Options{Seed: 1, Subsets: 2000}, 60, 6, 6}
+	if full() {
+		l = crashLimits{blocklog.Options{Seed: 1, Subsets: 2000}, 1 << 30, 150, 60}
+	}
+	// CRASHTEST_BOOTS is for a machine with more time, or less.
+	if n, err := strconv.Atoi(os.Getenv("CRASHTEST_BOOTS")); err == nil && n >= 0 {
+		l.boots = n
+	}
+	return l
+}
+
+func full() bool { return os.Getenv("CRASHTEST") == "full" }
 
 // A tally counts states, and those that are broken, by kind.
 type tally map[blocklog.Kind][2]int
@@ -25,33 +53,81 @@ func (y tally) String() string {
 	return b.String()
 }
 
-// wrongOf judges the states of a recording. Of a large log in `make test` only
-// so many are judged beside those in order; `make crashtest` judges all.
-func (j *crashJudge) wrongOf(name string, before blocklog.Overlay, log []blocklog.Entry, judges func(blocklog.Overlay) string) (tally, map[string]int) {
-	j.t.Helper()
-	options, most := blocklog.Options{Seed: 1, Subsets: 100, Sectors: 2}, 600
-	if os.Getenv("CRASHTEST") == "full" {
-		options, most = blocklog.Options{Seed: 1, Subsets: 2000, Sectors: 16}, 1<<30
-	}
-	counts, why := tally{}, map[string]int{}
-	n := 0
-	blocklog.States(j.image, before, log, options, func(s blocklog.State) bool {
-		if n++; n > most && s.Kind != blocklog.InOrder {
-			return true
+// chosen are the states to look at: all that are in order, and of each other
+// kind a sample of most states. The seed decides.
+func (rec recording) chosen(o blocklog.Options, most int) func(yield func(blocklog.State) bool) {
+	there := map[blocklog.Kind]int{}
+	blocklog.States(rec.before, rec.log, o, func(s blocklog.State) bool {
+		there[s.Kind]++
+		return true
+	})
+	wanted := map[blocklog.Kind]map[int]bool{}
+	random := rand.New(rand.NewPCG(o.Seed, 2))
+	for _, kind := range blocklog.Kinds() {
+		if n := there[kind]; kind != blocklog.InOrder && n > most {
+			wanted[kind] = map[int]bool{}
+			for _, i := range random.Perm(n)[:most] {
+				wanted[kind][i] = true
+			}
 		}
+	}
+	return func(yield func(blocklog.State) bool) {
+		seen := map[blocklog.Kind]int{}
+		blocklog.States(rec.before, rec.log, o, func(s blocklog.State) bool {
+			seen[s.Kind]++
+			if sample := wanted[s.Kind]; sample != nil && !sample[seen[s.Kind]-1] {
+				return true
+			}
+			return yield(s)
+		})
+	}
+}
+
+// each gives states to a function, on as many processors as there are.
+func each(states func(func(blocklog.State) bool), do func(blocklog.State, blocklog.Overlay)) {
+	type built struct {
+		blocklog.State
+		o blocklog.Overlay
+	}
+	queue := make(chan built)
+	var workers sync.WaitGroup
+	for range runtime.NumCPU() {
+		workers.Go(func() {
+			for s := range queue {
+				do(s.State, s.o)
+			}
+		})
+	}
+	states(func(s blocklog.State) bool {
+		queue <- built{s, s.Overlay()}
+		return true
+	})
+	close(queue)
+	workers.Wait()
+}
+
+// wrongOf judges the states of a recording.
+func (j *crashJudge) wrongOf(rec recording, l crashLimits, judges func(blocklog.Overlay) string) (tally, map[string]int) {
+	j.t.Helper()
+	began := time.Now()
+	var mu sync.Mutex
+	counts, why := tally{}, map[string]int{}
+	each(rec.chosen(l.states, l.perKind), func(s blocklog.State, o blocklog.Overlay) {
+		wrong := judges(o)
+		mu.Lock()
+		defer mu.Unlock()
 		c := counts[s.Kind]
 		c[0]++
-		if wrong := judges(s.Overlay); wrong != "" {
+		if wrong != "" {
 			c[1]++
 			why[wrong]++
 			if why[wrong] == 1 {
-				j.t.Logf("%s, %s, request %d: %s", name, s.Kind, s.Entry, wrong)
+				j.t.Logf("%s, %s, request %d: %s", rec.name, s.Kind, s.Entry, wrong)
 			}
 		}
 		counts[s.Kind] = c
-		return true
 	})
-	j.t.Logf("| %s |%v", name, counts)
+	j.t.Logf("| %s |%v %.0f s", rec.name, counts, time.Since(began).Seconds())
 	return counts, why
 }
 
@@ -69,9 +145,7 @@ func (l logged) WriteAt(p []byte, offset int64) (int, error) {
 }
 
 // The writes of a switch, by bootstate's own writer, on the real disk image:
-// what the judge finds without a guest. Written in the wrong order, or with
-// a rename on a mounted FAT, it must find broken states (crash_record_test.go
-// records those in a guest).
+// what the judge finds without a guest.
 func TestEveryCutOfASwitchBootsAWholeRelease(t *testing.T) {
 	path, _ := ownDisk(t)
 	j := newJudge(t, images(t).Disk)
@@ -98,19 +172,53 @@ func TestEveryCutOfASwitchBootsAWholeRelease(t *testing.T) {
 	content, err := state.Render()
 	write(first, layout.State1, content, err)
 	write(second, layout.State2, content, err)
-	got, why := j.wrongOf("set-default", nil, log, j.judges)
+	got, why := j.wrongOf(recording{name: "set-default", log: log}, limits(), j.judges)
 	for wrong, n := range why {
 		t.Errorf("%d × %s", n, wrong)
 	}
 	if got[blocklog.InOrder][0] != 4 || got[blocklog.Garbage][0] != 3 {
 		t.Errorf("the states are%v", got)
 	}
-	t.Logf("grub-fstest read %d states of volumes, %d were known", j.byGRUB, j.known)
-
 	// The judge can find a broken one: both copies in one go.
 	both := []blocklog.Entry{log[2], log[4]}
 	both[0].Data, both[1].Data = make([]byte, 512), make([]byte, 512)
-	if _, why := j.wrongOf("both copies lost", nil, both, j.judges); len(why) == 0 {
+	if _, why := j.wrongOf(recording{name: "both copies lost", log: both}, limits(), j.judges); len(why) == 0 {
 		t.Error("the judge finds nothing wrong with a disk whose copies are both lost")
 	}
+}
+
+// Issue 4, crash states: every state that a power cut can leave behind a real
+// run of our program, recorded in a guest. `make test` judges a sample of each
+// kind, `make crashtest` all.
+func TestEveryCutOfARealUpdateBootsAWholeRelease(t *testing.T) {
+	t.Parallel()
+	r, release, esp, l := newRecorder(t), tinyRelease(t), tinyESP(t), limits()
+	r.records(release, esp, full())
+	j := newJudge(t, r.image, esp.files...)
+	for _, rec := range r.made {
+		judges, old := j.judges, false
+		switch rec.name {
+		case oldWay:
+			judges, old = j.judgesOldWay, true
+		case oldLoaderWay:
+			judges, old = j.judgesOldLoader, true
+		}
+		l := l
+		if old {
+			l.perKind = min(l.perKind, l.states.Subsets)
+		}
+		_, why := j.wrongOf(rec, l, judges)
+		switch {
+		case old && len(why) == 0:
+			t.Errorf("the judge finds nothing wrong with %s", rec.name)
+		case !old:
+			for wrong, n := range why {
+				t.Errorf("%s: %d × %s", rec.name, n, wrong)
+			}
+			j.fscked(rec, l)
+		}
+	}
+	t.Logf("sides: %d of %d states were new, EFI system partitions: %d of %d, show: %d of %d",
+		len(j.sides.all), j.sides.asked, len(j.esps.all), j.esps.asked, len(j.shown.all), j.shown.asked)
+	j.bootsSome(r.made, l)
 }

@@ -1,7 +1,6 @@
 package blocklog
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
@@ -22,6 +21,17 @@ func (o Overlay) apply(e Entry, sectors int64) {
 		}
 		o[e.Sector+i] = e.Data[i*SectorSize : (i+1)*SectorSize]
 	}
+}
+
+// After is what a disk differs in from its image when all of a log is on it.
+func After(before Overlay, log []Entry) Overlay {
+	o := clone(before)
+	for _, e := range log {
+		if e.Writes() {
+			o.apply(e, e.Count)
+		}
+	}
+	return o
 }
 
 var zeros [SectorSize]byte // nobody writes to it
@@ -92,31 +102,33 @@ func Kinds() []Kind { return []Kind{InOrder, Torn, Garbage, Zeroed, Block, Subse
 // A State is a disk after a power cut: Entry is the request in or after which
 // it came.
 type State struct {
-	Kind    Kind
-	Entry   int
-	Overlay Overlay
+	Kind  Kind
+	Entry int
+	build func() Overlay
 }
+
+// Overlay builds the state. Whoever only counts need not pay for it; it may be
+// asked for until the function that was given the state returns.
+func (s State) Overlay() Overlay { return s.build() }
 
 // Options bound what cannot be exhausted.
 type Options struct {
 	Seed    uint64
 	Subsets int // samples of subsets over the whole log, where they are too many
-	Sectors int // of one write of which each is damaged in turn; of longer writes so many are sampled
+	Sectors int // of one write of which each is damaged in turn; of longer writes so many are sampled; 0: all
 }
 
 // fewWrites since a flush have all their subsets built.
 const fewWrites = 9
 
-// States builds every state of the log over base, the sectors that differ from
-// the image before its first entry. The image is read for what a zeroed block
-// keeps. It stops when yield says so.
-func States(image io.ReaderAt, base Overlay, log []Entry, o Options, yield func(State) bool) {
-	g := generator{image: image, log: log, options: o, random: rand.New(rand.NewPCG(o.Seed, 1)), yield: yield}
+// States tells every state of the log over base, the sectors that differ from
+// the image before its first entry. It stops when yield says so.
+func States(base Overlay, log []Entry, o Options, yield func(State) bool) {
+	g := generator{log: log, options: o, random: rand.New(rand.NewPCG(o.Seed, 1)), yield: yield}
 	g.run(clone(base))
 }
 
 type generator struct {
-	image   io.ReaderAt
 	log     []Entry
 	options Options
 	random  *rand.Rand
@@ -124,15 +136,16 @@ type generator struct {
 	done    bool
 }
 
-func (g *generator) tell(kind Kind, entry int, o Overlay) {
+func (g *generator) tell(kind Kind, entry int, build func() Overlay) {
 	if !g.done {
-		g.done = !g.yield(State{kind, entry, o})
+		g.done = !g.yield(State{kind, entry, build})
 	}
 }
 
 func (g *generator) run(now Overlay) {
 	flushed := clone(now)
-	g.tell(InOrder, -1, clone(now))
+	whole := func() Overlay { return clone(now) }
+	g.tell(InOrder, -1, whole)
 	var since []int // writes that no flush has followed
 	epochs := g.epochs()
 	for i, e := range g.log {
@@ -142,7 +155,7 @@ func (g *generator) run(now Overlay) {
 		if e.Writes() {
 			g.inFlight(i, e, now)
 			now.apply(e, e.Count)
-			g.tell(InOrder, i, clone(now))
+			g.tell(InOrder, i, whole)
 			since = append(since, i)
 		}
 		last := i == len(g.log)-1
@@ -161,34 +174,47 @@ func (g *generator) run(now Overlay) {
 
 // inFlight are the states of a cut within one write.
 func (g *generator) inFlight(i int, e Entry, before Overlay) {
-	for sectors := int64(1); sectors < e.Count; sectors++ {
-		torn := clone(before)
-		torn.apply(e, sectors)
-		g.tell(Torn, i, torn)
+	upTo := func(sectors int64) Overlay {
+		o := clone(before)
+		o.apply(e, sectors)
+		return o
 	}
+	for sectors := int64(1); sectors < e.Count; sectors++ {
+		g.tell(Torn, i, func() Overlay { return upTo(sectors) })
+	}
+	blocks := map[int64]bool{}
 	for _, n := range g.some(e.Count) {
 		with := func(kind Kind, data []byte) {
-			o := clone(before)
-			o.apply(e, n)
-			o[e.Sector+n] = data
-			g.tell(kind, i, o)
+			g.tell(kind, i, func() Overlay {
+				o := upTo(n)
+				o[e.Sector+n] = data
+				return o
+			})
 		}
 		with(Garbage, g.garbage())
 		with(Zeroed, zeros[:])
-		o := clone(before)
-		o.apply(e, n)
-		first := (e.Sector + n) / 8 * 8
-		for sector := first; sector < first+8; sector++ {
-			o[sector] = zeros[:]
+		first := (e.Sector + n) / perBlock * perBlock
+		if blocks[first] {
+			continue // each of a block's sectors gives the same state
 		}
-		g.tell(Block, i, o)
+		blocks[first] = true
+		g.tell(Block, i, func() Overlay {
+			o := upTo(n)
+			for sector := first; sector < first+perBlock; sector++ {
+				o[sector] = zeros[:]
+			}
+			return o
+		})
 	}
 }
+
+// perBlock sectors are what many disks write at a time, though they say 512.
+const perBlock = 4096 / SectorSize
 
 // some are the sectors of a write that are damaged in turn.
 func (g *generator) some(count int64) []int64 {
 	var list []int64
-	if count <= int64(g.options.Sectors) {
+	if g.options.Sectors == 0 || count <= int64(g.options.Sectors) {
 		for n := range count {
 			list = append(list, n)
 		}
@@ -231,32 +257,40 @@ func (g *generator) subsets(flushed Overlay, since []int, epochs int) {
 	if len(since) < 2 {
 		return // in order has them
 	}
-	build := func(take func(n int) bool) {
-		o := clone(flushed)
+	build := func(take []bool) {
 		last := 0
 		for n, i := range since {
-			if take(n) {
-				o.apply(g.log[i], g.log[i].Count)
+			if take[n] {
 				last = i
 			}
 		}
-		g.tell(Subset, last, o)
+		g.tell(Subset, last, func() Overlay {
+			o := clone(flushed)
+			for n, i := range since {
+				if take[n] {
+					o.apply(g.log[i], g.log[i].Count)
+				}
+			}
+			return o
+		})
 	}
+	take := make([]bool, len(since))
 	if len(since) <= fewWrites {
 		for bits := range 1 << len(since) {
-			build(func(n int) bool { return bits>>n&1 == 1 })
+			for n := range take {
+				take[n] = bits>>n&1 == 1
+			}
+			build(take)
 		}
 		return
 	}
 	for range g.options.Subsets/max(1, epochs) + 1 {
 		share := g.random.Float64()
-		build(func(int) bool { return g.random.Float64() < share })
+		for n := range take {
+			take[n] = g.random.Float64() < share
+		}
+		build(take)
 	}
-}
-
-// Same reports whether two overlays are the same.
-func (o Overlay) Same(other Overlay) bool {
-	return maps.EqualFunc(o, other, func(a, b []byte) bool { return bytes.Equal(a, b) })
 }
 
 // clone is never nil.
