@@ -20,6 +20,10 @@ type Copies struct {
 	// State2On is the partition, 1 or 5, on which the second copy lies.
 	State2On int
 	Errors   []error // what could not be read, and why
+	// Lost is of the files on the first partition that cannot even be found: a
+	// sector that cannot be read comes back when it is written, a folder does
+	// not.
+	Lost []error
 }
 
 // ReadCopies reads the state files from the first EFI system partition and
@@ -33,6 +37,11 @@ func ReadCopies(first, second io.ReaderAt) Copies {
 			c.Errors = append(c.Errors, err)
 		}
 		return data
+	}
+	for _, path := range []string{layout.State1, layout.Tries} {
+		if _, err := Locate(first, path); err != nil {
+			c.Lost = append(c.Lost, err)
+		}
 	}
 	c.State1 = read(first, layout.State1)
 	on := first

@@ -15,10 +15,12 @@ import (
 )
 
 // A LoaderTree is what the two folders of the loader hold on an EFI system
-// partition that is moved from the first psyopsOS's loader to ours.
+// partition that is moved from the first psyopsOS's loader to ours, or whose
+// own folders are destroyed.
 type LoaderTree struct {
-	Loader []byte            // with room for a larger one behind it
-	States map[string][]byte // state files by their paths
+	Loader  []byte            // with room for a larger one behind it
+	States  map[string][]byte // state files by their paths
+	Discard bool              // of the old folders nothing is worth keeping
 }
 
 // Where the first psyopsOS's two folders stay, out of the way.
@@ -55,8 +57,10 @@ func PlanMove(r io.ReaderAt, sectorSize int, now time.Time, t LoaderTree) ([]Blo
 	if err != nil {
 		return nil, err
 	}
-	if err := e.keepOld(root, efi, grub); err != nil {
-		return nil, err
+	if !t.Discard {
+		if err := e.keepOld(root, efi, grub); err != nil {
+			return nil, err
+		}
 	}
 	for _, change := range []struct {
 		entry found

@@ -53,14 +53,14 @@ func (j *crashJudge) bootsSome(made []recording, l crashLimits) {
 func (j *crashJudge) sample(made []recording, l crashLimits) (sample []bootable) {
 	groups := map[string][]bootable{}
 	for _, rec := range made {
-		if rec.name == oldWay || rec.name == oldLoaderWay {
+		if rec.Name == oldWay || rec.Name == oldLoaderWay {
 			continue
 		}
 		for s := range rec.chosen(l.states, l.perKind) {
 			o := s.Overlay()
 			if want := j.outcome(o); want.boots().kernel {
 				end := fmt.Sprint(want.choice.Boot, want.esp.loader, want.esp.second)
-				groups[end] = append(groups[end], bootable{fmt.Sprintf("%s, %s, request %d", rec.name, s.Kind, s.Entry), o, want})
+				groups[end] = append(groups[end], bootable{fmt.Sprintf("%s, %s, request %d", rec.Name, s.Kind, s.Entry), o, want})
 			}
 		}
 	}

@@ -39,14 +39,14 @@ func (j *crashJudge) fscked(rec recording, l crashLimits) {
 			c[1]++
 			why[said]++
 			if kept := s.Kind == blocklog.InOrder || s.Kind == blocklog.Torn || s.Kind == blocklog.Subset; kept {
-				j.t.Errorf("%s, %s, request %d: %s", rec.name, s.Kind, s.Entry, said)
+				j.t.Errorf("%s, %s, request %d: %s", rec.Name, s.Kind, s.Entry, said)
 			}
 		}
 		counts[s.Kind] = c
 	})
-	j.t.Logf("| fsck, %s |%v", rec.name, counts)
+	j.t.Logf("| fsck, %s |%v", rec.Name, counts)
 	for said, n := range why {
-		j.t.Logf("%s: fsck: %d × %s", rec.name, n, said)
+		j.t.Logf("%s: fsck: %d × %s", rec.Name, n, said)
 	}
 }
 

@@ -4,6 +4,7 @@ package qemutests
 
 import (
 	"bytes"
+	"encoding/gob"
 	"fmt"
 	"io"
 	"maps"
@@ -20,9 +21,44 @@ import (
 // A recording is what one command wrote: the entries of the log, over what the
 // disk was before it.
 type recording struct {
-	name   string
-	before blocklog.Overlay
-	log    []blocklog.Entry
+	Name   string
+	Before blocklog.Overlay
+	Log    []blocklog.Entry
+}
+
+// Recordings are those of one disk, as it was before all of them.
+type recordings struct {
+	image string
+	Made  []recording
+	Files [][]byte // what may lie on the EFI system partitions
+}
+
+// recorded are the recordings of this run, or those that are kept in the folder
+// CRASHTEST_KEEP: whoever changes the judge need not wait for a guest.
+func recorded(t *testing.T) recordings {
+	t.Helper()
+	dir := os.Getenv("CRASHTEST_KEEP")
+	if text, err := os.ReadFile(filepath.Join(dir, "recordings")); dir != "" && err == nil {
+		all := recordings{image: filepath.Join(dir, "disk.img")}
+		if err := gob.NewDecoder(bytes.NewReader(text)).Decode(&all); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	r, release, esp := newRecorder(t), tinyRelease(t), tinyESP(t)
+	r.records(release, esp, full())
+	all := recordings{r.image, r.made, esp.files}
+	if dir != "" {
+		var text bytes.Buffer
+		if err := gob.NewEncoder(&text).Encode(all); err != nil {
+			t.Fatal(err)
+		}
+		run(t, "cp", "--sparse=always", r.image, filepath.Join(dir, "disk.img"))
+		if err := os.WriteFile(filepath.Join(dir, "recordings"), text.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
 }
 
 // A recorder is a machine whose disk's writes are logged.
@@ -88,10 +124,10 @@ func (r *recorder) takes(name string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	rec := recording{name: name, before: maps.Clone(r.now), log: all[r.taken:]}
+	rec := recording{Name: name, Before: maps.Clone(r.now), Log: all[r.taken:]}
 	r.taken = len(all)
-	r.now = blocklog.After(r.now, rec.log)
-	r.t.Logf("%-12s %d requests, %d sectors differ from the image after it", name, len(rec.log), len(r.now))
+	r.now = blocklog.After(r.now, rec.Log)
+	r.t.Logf("%-12s %d requests, %d sectors differ from the image after it", name, len(rec.Log), len(r.now))
 	if name != "" {
 		r.made = append(r.made, rec)
 	}

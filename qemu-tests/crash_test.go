@@ -57,7 +57,7 @@ func (y tally) String() string {
 // kind a sample of most states. The seed decides.
 func (rec recording) chosen(o blocklog.Options, most int) func(yield func(blocklog.State) bool) {
 	there := map[blocklog.Kind]int{}
-	blocklog.States(rec.before, rec.log, o, func(s blocklog.State) bool {
+	blocklog.States(rec.Before, rec.Log, o, func(s blocklog.State) bool {
 		there[s.Kind]++
 		return true
 	})
@@ -73,7 +73,7 @@ func (rec recording) chosen(o blocklog.Options, most int) func(yield func(blockl
 	}
 	return func(yield func(blocklog.State) bool) {
 		seen := map[blocklog.Kind]int{}
-		blocklog.States(rec.before, rec.log, o, func(s blocklog.State) bool {
+		blocklog.States(rec.Before, rec.Log, o, func(s blocklog.State) bool {
 			seen[s.Kind]++
 			if sample := wanted[s.Kind]; sample != nil && !sample[seen[s.Kind]-1] {
 				return true
@@ -122,12 +122,12 @@ func (j *crashJudge) wrongOf(rec recording, l crashLimits, judges func(blocklog.
 			c[1]++
 			why[wrong]++
 			if why[wrong] == 1 {
-				j.t.Logf("%s, %s, request %d: %s", rec.name, s.Kind, s.Entry, wrong)
+				j.t.Logf("%s, %s, request %d: %s", rec.Name, s.Kind, s.Entry, wrong)
 			}
 		}
 		counts[s.Kind] = c
 	})
-	j.t.Logf("| %s |%v %.0f s", rec.name, counts, time.Since(began).Seconds())
+	j.t.Logf("| %s |%v %.0f s", rec.Name, counts, time.Since(began).Seconds())
 	return counts, why
 }
 
@@ -172,7 +172,7 @@ func TestEveryCutOfASwitchBootsAWholeRelease(t *testing.T) {
 	content, err := state.Render()
 	write(first, layout.State1, content, err)
 	write(second, layout.State2, content, err)
-	got, why := j.wrongOf(recording{name: "set-default", log: log}, limits(), j.judges)
+	got, why := j.wrongOf(recording{Name: "set-default", Log: log}, limits(), j.judges)
 	for wrong, n := range why {
 		t.Errorf("%d × %s", n, wrong)
 	}
@@ -182,7 +182,7 @@ func TestEveryCutOfASwitchBootsAWholeRelease(t *testing.T) {
 	// The judge can find a broken one: both copies in one go.
 	both := []blocklog.Entry{log[2], log[4]}
 	both[0].Data, both[1].Data = make([]byte, 512), make([]byte, 512)
-	if _, why := j.wrongOf(recording{name: "both copies lost", log: both}, limits(), j.judges); len(why) == 0 {
+	if _, why := j.wrongOf(recording{Name: "both copies lost", Log: both}, limits(), j.judges); len(why) == 0 {
 		t.Error("the judge finds nothing wrong with a disk whose copies are both lost")
 	}
 }
@@ -192,12 +192,11 @@ func TestEveryCutOfASwitchBootsAWholeRelease(t *testing.T) {
 // kind, `make crashtest` all.
 func TestEveryCutOfARealUpdateBootsAWholeRelease(t *testing.T) {
 	t.Parallel()
-	r, release, esp, l := newRecorder(t), tinyRelease(t), tinyESP(t), limits()
-	r.records(release, esp, full())
-	j := newJudge(t, r.image, esp.files...)
-	for _, rec := range r.made {
+	r, l := recorded(t), limits()
+	j := newJudge(t, r.image, r.Files...)
+	for _, rec := range r.Made {
 		judges, old := j.judges, false
-		switch rec.name {
+		switch rec.Name {
 		case oldWay:
 			judges, old = j.judgesOldWay, true
 		case oldLoaderWay:
@@ -210,15 +209,15 @@ func TestEveryCutOfARealUpdateBootsAWholeRelease(t *testing.T) {
 		_, why := j.wrongOf(rec, l, judges)
 		switch {
 		case old && len(why) == 0:
-			t.Errorf("the judge finds nothing wrong with %s", rec.name)
+			t.Errorf("the judge finds nothing wrong with %s", rec.Name)
 		case !old:
 			for wrong, n := range why {
-				t.Errorf("%s: %d × %s", rec.name, n, wrong)
+				t.Errorf("%s: %d × %s", rec.Name, n, wrong)
 			}
 			j.fscked(rec, l)
 		}
 	}
 	t.Logf("sides: %d of %d states were new, EFI system partitions: %d of %d, show: %d of %d",
 		len(j.sides.all), j.sides.asked, len(j.esps.all), j.esps.asked, len(j.shown.all), j.shown.asked)
-	j.bootsSome(r.made, l)
+	j.bootsSome(r.Made, l)
 }

@@ -110,7 +110,7 @@ func NewCommit(s State, now time.Time) (Change, error) {
 	case l.State.Try != "":
 		version := s.Side(l.State.Try).Info.Version
 		return settled(s.change(rejected(l.State, version, now), healthy, "the trial of %s, release %s, has failed; %s stays the default", l.State.Try, version, s.Booted))
-	case !l.Same:
+	case !l.Same && !l.statesLost():
 		return settled(s.change(s.again(), healthy, "finished an earlier change of the boot loader's state; %s is the default", s.Booted))
 	case l.State.Alt == "" && s.proven(s.Booted.Other()):
 		return settled(s.change(s.again(), healthy, "%s is the default; %s is proven, and has its place behind it again", s.Booted, s.Booted.Other()))

@@ -31,6 +31,7 @@ type ESPPlan struct {
 	Second   bool // the second partition's loader is brought up to the running one first
 	Swap     bool // the loader is replaced
 	Move     bool // from the loader of the first psyopsOS
+	Rebuild  bool // the partition has lost its folders
 	Booted   Side // of which the move makes the good side
 	Menu     []StateWrite
 	Tree     bootstate.LoaderTree // of the move
@@ -47,6 +48,9 @@ func NewESPPlan(s State, r ESPRequest) (ESPPlan, error) {
 	i := r.Release.Info
 	if p.Move {
 		return p.move(s)
+	}
+	if s.Loader.lost() != nil {
+		return p.rebuild()
 	}
 	p.Swap = !s.Loader.On1.same(loaderFile(r.Release.Loader))
 	p.Current = !p.Swap && s.Firmware.Unsigned == "" && s.Firmware.Info.Version == i.Version && !r.Force
@@ -71,10 +75,27 @@ func (p ESPPlan) move(s State) (ESPPlan, error) {
 		state.B = version
 	}
 	menu := bootstate.Menu{Timeout: bootstate.DefaultTimeout, Append: s.Loader.Legacy.Append}
-	p.Swap, p.Tree = true, bootstate.LoaderTree{Loader: withRoom(p.Release.Loader), States: map[string][]byte{}}
-	for path, file := range map[string]interface{ Render() ([]byte, error) }{
+	return p.tree(map[string]renderer{
 		layout.State1: state, layout.State2: state, layout.Tries: bootstate.Tries{}, layout.Fail: bootstate.Fail{}, layout.Menu: p.Release.menu(menu),
-	} {
+	})
+}
+
+// rebuild makes both folders anew, by what the second partition says.
+func (p ESPPlan) rebuild() (ESPPlan, error) {
+	p.Rebuild = true
+	l := p.Loader
+	p.Tree.Discard = true
+	return p.tree(map[string]renderer{
+		layout.State1: l.State, layout.Tries: bootstate.Tries{Run: l.Tries.Run}, layout.Fail: l.Fail, layout.Menu: p.Release.menu(bootstate.ParseMenu(l.Copies.Menu)),
+	})
+}
+
+type renderer interface{ Render() ([]byte, error) }
+
+// tree is the plan with the folders' contents.
+func (p ESPPlan) tree(files map[string]renderer) (ESPPlan, error) {
+	p.Swap, p.Tree.Loader, p.Tree.States = true, withRoom(p.Release.Loader), map[string][]byte{}
+	for path, file := range files {
 		content, err := file.Render()
 		if err != nil {
 			return ESPPlan{}, err
@@ -137,7 +158,11 @@ func refuseESPState(s State, r ESPRequest) error {
 	if s.Loader.Picked == 0 {
 		return fmt.Errorf("the new loader would find no state to go by: %w", s.Loader.Missing)
 	}
-	for _, refuse := range []func(State, Request) error{refuseOnTrial, refuseUncommitted, refuseUnhealthy, refuseUnequal} {
+	refusals := []func(State, Request) error{refuseOnTrial, refuseUncommitted, refuseUnhealthy}
+	if s.Loader.lost() == nil {
+		refusals = append(refusals, refuseUnequal)
+	}
+	for _, refuse := range refusals {
 		if err := refuse(s, Request{}); err != nil {
 			return err
 		}
@@ -184,6 +209,8 @@ func (p ESPPlan) String() string {
 	switch {
 	case p.Move:
 		fmt.Fprintf(&b, "move the disk from the first psyopsOS's loader to ours, which starts %s\n", p.Booted.Label)
+	case p.Rebuild:
+		fmt.Fprintf(&b, "make the folders of the loader and its state anew: %v\n", p.Loader.lost())
 	case p.Swap:
 		fmt.Fprintf(&b, "replace the loader: the new one is written to %s, which then takes the place of %s\n", layout.LoaderSpare, layout.Loader)
 	default:

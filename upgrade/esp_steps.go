@@ -36,10 +36,11 @@ func (p ESPPlan) Steps(e Env, keys release.Keys) (steps []step.Step) {
 	add(p.Second, "bring the second loader up", w.bringSecondUp)
 	add(p.Move && p.Booted.Unsummed, "make "+layout.BootSum+" on "+p.Booted.Label, w.sum)
 	add(p.Move, "move to the new loader", w.moveLoader)
+	add(p.Rebuild, "make the folders anew", w.rebuild)
 	add(true, "write the programs on "+label, w.writePrograms)
 	add(len(p.Menu) > 0, "write the menu", w.writeMenu)
-	add(p.Swap && !p.Move, "write the new loader beside the old one", w.writeTwin)
-	add(p.Swap && !p.Move, "put the new loader in the old one's place", w.swap)
+	add(p.Swap && !p.treeIsNew(), "write the new loader beside the old one", w.writeTwin)
+	add(p.Swap && !p.treeIsNew(), "put the new loader in the old one's place", w.swap)
 	add(true, "sign "+label, w.sign)
 	return steps
 }
@@ -104,11 +105,11 @@ func (w *espWriting) lookForRoom(r *step.Reporter) error {
 	return w.on(w.Firmware.Device.Path(), func(d boot.StateDevice) error {
 		w.old = oldPrograms(d, w.Loader.Legacy)
 		changes := append(w.Release.changes(nil), w.Release.signed(nil)...)
-		if w.Move {
+		if w.treeIsNew() {
 			if _, err := bootstate.PlanMove(d, d.SectorSize(), w.Now, w.Tree); err != nil {
 				return err
 			}
-			return w.fits(d, append(changes, bootstate.FileChange{Path: layout.Loader, Data: make([]byte, moveRoom+2*len(w.Tree.Loader))}))
+			return w.fits(d, append(changes, bootstate.FileChange{Path: "LOADER.NEW", Data: make([]byte, moveRoom+2*len(w.Tree.Loader))}))
 		}
 		if twin, ok := w.twin(d); ok && w.Swap {
 			changes = append(changes, twin)
@@ -116,6 +117,9 @@ func (w *espWriting) lookForRoom(r *step.Reporter) error {
 		return w.fits(d, changes)
 	})
 }
+
+// treeIsNew says whether loader and state get new folders.
+func (p ESPPlan) treeIsNew() bool { return p.Move || p.Rebuild }
 
 // moveRoom is what the move takes beside two loaders: the state files' padding.
 const moveRoom = 2 << 20
@@ -166,7 +170,7 @@ func (w *espWriting) writePrograms(r *step.Reporter) error {
 			return err
 		}
 		changes := w.Release.changes(signatures)
-		if twin, ok := w.twin(d); ok && w.Swap && !w.Move {
+		if twin, ok := w.twin(d); ok && w.Swap && !w.treeIsNew() {
 			changes = append(changes, twin)
 		}
 		return blocks(d, r, func() ([]bootstate.BlockWrite, error) {
@@ -258,6 +262,26 @@ func (w *espWriting) moveLoader(r *step.Reporter) error {
 	return w.on(w.Firmware.Device.Path(), func(d boot.StateDevice) error {
 		if _, err := bootstate.ReadWhole(d, layout.LegacyGrubCfg, 1<<20); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("there is no %s any more", layout.LegacyGrubCfg)
+		}
+		err := blocks(d, r, func() ([]bootstate.BlockWrite, error) {
+			return bootstate.PlanMove(d, d.SectorSize(), w.Now, w.Tree)
+		})
+		if err != nil {
+			return err
+		}
+		return holds(d, layout.Loader, w.Release.Loader)
+	})
+}
+
+// rebuild makes the folders anew and lets them take the place of those that
+// are lost, with one sector.
+func (w *espWriting) rebuild(r *step.Reporter) error {
+	if err := markChanged(w.e.Root); err != nil {
+		return err
+	}
+	return w.on(w.Firmware.Device.Path(), func(d boot.StateDevice) error {
+		if now := bootstate.ReadCopies(d, nil); !bytes.Equal(now.State1, w.Loader.Copies.State1) || !bytes.Equal(now.Tries, w.Loader.Copies.Tries) {
+			return fmt.Errorf("%s has changed since it was looked at", w.Firmware.Device.Path())
 		}
 		err := blocks(d, r, func() ([]bootstate.BlockWrite, error) {
 			return bootstate.PlanMove(d, d.SectorSize(), w.Now, w.Tree)

@@ -108,6 +108,9 @@ func refuseUnhealthy(s State, _ Request) error {
 }
 
 func refuseUnequal(s State, _ Request) error {
+	if s.Loader.statesLost() {
+		return step.WithHint(fmt.Errorf("%s is damaged: %w", s.Firmware.Label, s.Loader.lost()), hintRebuild)
+	}
 	if s.Loader.Same {
 		return nil
 	}

@@ -83,6 +83,7 @@ func (l Loader) statusTree(report boot.Report) (t tree) {
 	t.add("proven", l.provenSides())
 	t.add("floor", l.State.Floor)
 	t.add("bad", l.State.Bad)
+	t.addSet("damaged", l.damaged())
 	failed := l.failed(report)
 	t.add("last_failure", failed.String())
 	if failed != (Failure{}) {
@@ -113,6 +114,9 @@ func (l Loader) status(report boot.Report) string {
 	}
 	line("proven", strings.Join(l.provenSides(), " "))
 	line("floor", l.State.Floor)
+	if damaged := l.damaged(); damaged != "" {
+		line("damaged", damaged+" ("+hintRebuild+")")
+	}
 	line("failed", l.failed(report).String())
 	return b.String()
 }

@@ -6,6 +6,7 @@ import (
 
 	"psyopsOS/bootstate"
 	"psyopsOS/layout"
+	"psyopsOS/step"
 )
 
 // The boot loader's state changes in these ways and no other. Each is a pure
@@ -97,6 +98,10 @@ func (l Loader) stateWrites(next bootstate.State, tries bootstate.Tries) ([]Stat
 	if err != nil {
 		return nil, err
 	}
+	onTrial := next.Try != "" && tries.For == next.Seq
+	if l.statesLost() {
+		return l.onlySecond(next, state, onTrial)
+	}
 	var counts, copies []StateWrite
 	if tries != l.Tries || !isBlock(l.Copies.Tries) {
 		content, err := tries.Render()
@@ -114,10 +119,22 @@ func (l Loader) stateWrites(next bootstate.State, tries bootstate.Tries) ([]Stat
 			copies[0], copies[1] = copies[1], copies[0]
 		}
 	}
-	if next.Try != "" && tries.For == next.Seq {
+	if onTrial {
 		return append(counts, copies...), nil
 	}
 	return append(copies, counts...), nil
+}
+
+// onlySecond are the writes on a disk whose first EFI system partition has lost
+// its folders: the one copy that is left.
+func (l Loader) onlySecond(next bootstate.State, state []byte, onTrial bool) ([]StateWrite, error) {
+	if onTrial {
+		return nil, step.WithHint(fmt.Errorf("no trial can be counted: %w", l.lost()), hintRebuild)
+	}
+	if next == l.State {
+		return nil, nil
+	}
+	return []StateWrite{{l.state2Partition(), layout.State2, state, false}}, nil
 }
 
 // after is the loader once writes are done.
