@@ -16,6 +16,9 @@ type property struct {
 func diskArgs(disks []Disk, dir string) []string {
 	a := controllers(disks)
 	for i, d := range disks {
+		if d.WriteRate > 0 {
+			a = append(a, "-object", fmt.Sprintf("throttle-group,id=rate-%s,x-bps-write=%d", d.ID, d.WriteRate))
+		}
 		a = append(a, "-blockdev", d.blockdev(dir))
 		if !d.Absent {
 			a = append(a, "-device", commandLine(d.device(i, disks)))
@@ -61,6 +64,10 @@ func (d Disk) blockdev(dir string) string {
 	if d.WriteLog != "" {
 		return fmt.Sprintf("driver=blklogwrites,node-name=%s,log-sector-size=512,log-super-update-interval=1,"+
 			"file.driver=raw,file.file.driver=file,file.file.filename=%s,log.driver=file,log.filename=%s", d.node(), value(d.Path), value(d.WriteLog))
+	}
+	if d.WriteRate > 0 {
+		return fmt.Sprintf("driver=throttle,node-name=%s,throttle-group=rate-%s,file.driver=raw,file.file.driver=file,file.file.filename=%s",
+			d.node(), d.ID, value(d.Path))
 	}
 	noFlush := ""
 	if d.NoFlush {

@@ -85,6 +85,7 @@ type Disk struct {
 	Snapshot  bool   // what the guest writes is thrown away; several guests may share the file
 	NoFlush   bool   // the guest's flushes do nothing: for a disk that need not outlive a crash of the host
 	BootIndex int    // the firmware's order, from 1; 0: not asked for
+	WriteRate int64  // bytes a second that a raw disk takes, as a slow stick; 0: as fast as it can
 	WriteLog  string // a file that is there, for blklogwrites to log every write and flush of a raw disk
 	Absent    bool   // not there until it is plugged
 	Hotplug   bool   // may be unplugged: virtio and nvme then get a PCIe port each; usb and scsi always may
@@ -213,8 +214,8 @@ func (d Disk) check() error {
 		return errors.New("its id is no name of 26 letters, digits, - and _ at most")
 	case d.Path == "":
 		return errors.New("it has no file")
-	case d.WriteLog != "" && (d.Format != "raw" || d.Snapshot || d.ReadOnly):
-		return errors.New("only a raw disk that is written has a log of writes")
+	case (d.WriteLog != "" || d.WriteRate > 0) && (d.Format != "raw" || d.Snapshot || d.ReadOnly), d.WriteLog != "" && d.WriteRate > 0:
+		return errors.New("only a raw disk that is written has a log of writes, or a rate of them, and not both")
 	case d.Format != "raw" && d.Format != "qcow2":
 		return fmt.Errorf("unknown format %q", d.Format)
 	case d.Bus == AHCI && d.ReadOnly:

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/crypto/blake2b"
@@ -17,17 +18,21 @@ import (
 const mib = 1 << 20
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: rate FILE: which is written and removed")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: rate FILE MIB: so much is written to it, and it is removed")
 		os.Exit(2)
 	}
-	if err := measure(os.Args[1]); err != nil {
+	written, err := strconv.Atoi(os.Args[2])
+	if err == nil {
+		err = measure(os.Args[1], written)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "rate:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(name string) error {
+func measure(name string, written int) error {
 	block := make([]byte, mib)
 	for i := range block {
 		block[i] = byte(i * i >> 7)
@@ -36,7 +41,7 @@ func measure(name string) error {
 	if err != nil {
 		return err
 	}
-	const hashed, written = 64, 500
+	const hashed = 64
 	for _, h := range []struct {
 		name string
 		io.Writer
