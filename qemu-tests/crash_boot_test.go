@@ -90,8 +90,8 @@ func writeSectors(t *testing.T, path string, o blocklog.Overlay) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for sector, data := range o {
-		if _, err := f.WriteAt(data, sector*blocklog.SectorSize); err != nil {
+	for offset, data := range o.Runs {
+		if _, err := f.WriteAt(data, offset); err != nil {
 			t.Fatal(err)
 		}
 	}

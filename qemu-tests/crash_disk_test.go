@@ -68,21 +68,17 @@ func (d *crashDisk) volume(label layout.Label, o blocklog.Overlay) *io.SectionRe
 func (d *crashDisk) with(o blocklog.Overlay, look func(grub)) {
 	f := <-d.scratch
 	defer func() { d.scratch <- f }()
-	d.put(f, o)
-	look(grub{f.Name(), d})
-	old := make(blocklog.Overlay, len(o))
-	for sector := range o {
-		old[sector] = make([]byte, blocklog.SectorSize)
-		if _, err := d.image.ReadAt(old[sector], sector*blocklog.SectorSize); err != nil {
+	for offset, data := range o.Runs {
+		if _, err := f.WriteAt(data, offset); err != nil {
 			d.t.Error(err)
 		}
 	}
-	d.put(f, old)
-}
-
-func (d *crashDisk) put(f *os.File, o blocklog.Overlay) {
-	for sector, data := range o {
-		if _, err := f.WriteAt(data, sector*blocklog.SectorSize); err != nil {
+	look(grub{f.Name(), d})
+	for offset, data := range o.Runs {
+		if _, err := d.image.ReadAt(data, offset); err != nil {
+			d.t.Error(err)
+		}
+		if _, err := f.WriteAt(data, offset); err != nil {
 			d.t.Error(err)
 		}
 	}

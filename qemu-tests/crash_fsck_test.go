@@ -140,8 +140,8 @@ func (j *crashJudge) extract(label layout.Label, part blocklog.Overlay) (string,
 	if text, err := exec.Command("cp", "--sparse=always", j.bases[label], f.Name()).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, text)
 	}
-	for sector, data := range part {
-		if _, err := f.WriteAt(data, sector*blocklog.SectorSize-p.Start); err != nil {
+	for offset, data := range part.Runs {
+		if _, err := f.WriteAt(data, offset-p.Start); err != nil {
 			return "", err
 		}
 	}

@@ -33,6 +33,7 @@ type crashJudge struct {
 	esps  known[espVerdict]
 	shown known[string]
 	old   known[string]
+	store known[string] // files of contents
 
 	fscks known[string]
 	bases map[layout.Label]string // volumes of the image as files, for fsck
@@ -65,6 +66,7 @@ func contentSum(file []byte) [sha256.Size]byte { return sha256.Sum256(bytes.Trim
 type sideVerdict struct {
 	names   []string
 	files   map[string][]byte // the small ones
+	stored  map[string]string // where the large ones are
 	loads   bool              // the script's checks
 	whole   bool              // all that the manifest names, verified
 	version string            // of its signature
@@ -84,7 +86,7 @@ func (j *crashJudge) side(label layout.Label, o blocklog.Overlay) sideVerdict {
 }
 
 func (j *crashJudge) look(g grub, label layout.Label) sideVerdict {
-	v := sideVerdict{files: map[string][]byte{}}
+	v := sideVerdict{files: map[string][]byte{}, stored: map[string]string{}}
 	list, _ := g.runs("ls", label, "")
 	v.names = strings.Fields(string(list))
 	if !slices.Contains(v.names, layout.OSTarSignature) {
@@ -102,9 +104,10 @@ func (j *crashJudge) look(g grub, label layout.Label) sideVerdict {
 	if err != nil {
 		return v
 	}
-	kernel := g.cat(label, layout.Kernel)
+	kernel, initramfs := g.cat(label, layout.Kernel), g.cat(label, layout.Initramfs)
+	v.stored[layout.Kernel], v.stored[layout.Initramfs] = j.stored(kernel), j.stored(initramfs)
 	v.kernel = len(kernel) > 0x206 && string(kernel[0x202:0x206]) == "HdrS"
-	v.loads = sha256.Sum256(kernel) == sum.Kernel && sha256.Sum256(g.cat(label, layout.Initramfs)) == sum.Initramfs
+	v.loads = sha256.Sum256(kernel) == sum.Kernel && sha256.Sum256(initramfs) == sum.Initramfs
 	m, err := j.keys.VerifyManifest(v.files[layout.Manifest], v.files[layout.ManifestSignature])
 	v.whole = v.loads && err == nil && m.Release == v.version && !slices.ContainsFunc(m.Files, func(f release.File) bool {
 		return fmt.Sprintf("%x", sha256.Sum256(g.cat(label, f.Path))) != f.SHA256

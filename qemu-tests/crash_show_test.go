@@ -5,7 +5,9 @@ package qemutests
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,13 +27,14 @@ import (
 // `neuralupgrade show --json`.
 type shownSide struct {
 	Incomplete string
+	Damaged    string
 	Metadata   struct{ Version string }
 }
 
 type shownFirmware struct {
 	Unsigned string
 	Metadata struct{ Version string }
-	Info     struct{ Loader string } `json:"neuralupgrade_info"`
+	Info     struct{ Loader, Error string } `json:"neuralupgrade_info"`
 }
 
 type shownSystem struct {
@@ -75,7 +78,11 @@ func (j *crashJudge) show(o blocklog.Overlay, sides map[layout.Label]sideVerdict
 		for _, name := range sides[v.Label].names {
 			// A destroyed directory may have names that no directory can have.
 			if !strings.HasSuffix(name, "/") && filepath.IsLocal(name) && strings.Trim(name, nameLetters) == "" {
-				if err := os.WriteFile(filepath.Join(root, v.MountPoint, name), sides[v.Label].files[name], 0o644); err != nil {
+				from := sides[v.Label].stored[name]
+				if from == "" {
+					from = j.stored(sides[v.Label].files[name])
+				}
+				if err := os.Symlink(from, filepath.Join(root, v.MountPoint, name)); err != nil {
 					return shownSystem{}, err
 				}
 			}
@@ -91,12 +98,32 @@ func (j *crashJudge) show(o blocklog.Overlay, sides map[layout.Label]sideVerdict
 	return said.System, err
 }
 
+// stored is a file with a content. Kernels are the same in most states.
+func (j *crashJudge) stored(content []byte) string {
+	sum := sha256.Sum256(content)
+	return j.store.get(sum, func() string {
+		f, err := os.CreateTemp(j.t.TempDir(), "file")
+		if err == nil {
+			_, err = f.Write(content)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			j.t.Error(err)
+			return ""
+		}
+		return f.Name()
+	})
+}
+
 // lieOf is where it says something else than GRUB finds.
 func (s shownSystem) lieOf(c outcome) string {
 	for label, says := range map[layout.Label]shownSide{layout.SideA: s.A, layout.SideB: s.B} {
-		if v := c.sides[label]; (says.Incomplete == "") != v.loads || v.loads && says.Metadata.Version != v.version {
-			return fmt.Sprintf("show says of %s: version %q, incomplete %q; GRUB loads it: %t, version %q", label, says.Metadata.Version, says.Incomplete, v.loads, v.version)
+		if v := c.sides[label]; (says.Incomplete == "" && says.Damaged == "") != v.loads || v.loads && says.Metadata.Version != v.version {
+			return fmt.Sprintf("show says of %s: version %q, incomplete %q, damaged %q; GRUB loads it: %t, version %q", label, says.Metadata.Version, says.Incomplete, says.Damaged, v.loads, v.version)
 		}
+	}
+	if s.NextBootLabel == "" && s.Firmware.Info.Error != "" {
+		return "" // it says why it does not know
 	}
 	if why := c.choice.Boot.Why; (why == bootstate.Good || why.IsTrial()) && s.NextBootLabel != c.choice.Boot.Side && c.choice.Went[0] == c.choice.Boot {
 		return fmt.Sprintf("show says that %s is next, GRUB takes %s", s.NextBootLabel, c.choice.Boot.Side)

@@ -4,6 +4,7 @@ package qemutests
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -54,21 +55,23 @@ func (y tally) String() string {
 }
 
 // chosen are the states to look at: all that are in order, and of each other
-// kind a sample of most states. The seed decides.
+// kind at most so many, from every request alike. The seed decides.
 func (rec recording) chosen(o blocklog.Options, most int) func(yield func(blocklog.State) bool) {
-	there := map[blocklog.Kind]int{}
+	there := map[blocklog.Kind]map[int][]int{} // by request, numbered within the kind
+	seen := map[blocklog.Kind]int{}
 	blocklog.States(rec.Before, rec.Log, o, func(s blocklog.State) bool {
-		there[s.Kind]++
+		if there[s.Kind] == nil {
+			there[s.Kind] = map[int][]int{}
+		}
+		there[s.Kind][s.Entry] = append(there[s.Kind][s.Entry], seen[s.Kind])
+		seen[s.Kind]++
 		return true
 	})
-	wanted := map[blocklog.Kind]map[int]bool{}
 	random := rand.New(rand.NewPCG(o.Seed, 2))
+	wanted := map[blocklog.Kind]map[int]bool{}
 	for _, kind := range blocklog.Kinds() {
-		if n := there[kind]; kind != blocklog.InOrder && n > most {
-			wanted[kind] = map[int]bool{}
-			for _, i := range random.Perm(n)[:most] {
-				wanted[kind][i] = true
-			}
+		if kind != blocklog.InOrder && seen[kind] > most {
+			wanted[kind] = fromEach(there[kind], most, random)
 		}
 	}
 	return func(yield func(blocklog.State) bool) {
@@ -81,6 +84,25 @@ func (rec recording) chosen(o blocklog.Options, most int) func(yield func(blockl
 			return yield(s)
 		})
 	}
+}
+
+// fromEach takes most numbers, one of each group in turn.
+func fromEach(groups map[int][]int, most int, random *rand.Rand) map[int]bool {
+	sample := map[int]bool{}
+	keys := slices.Sorted(maps.Keys(groups))
+	random.Shuffle(len(keys), func(i, k int) { keys[i], keys[k] = keys[k], keys[i] })
+	for _, key := range keys {
+		all := groups[key]
+		random.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
+	}
+	for turn := 0; len(sample) < most; turn++ {
+		for _, key := range keys {
+			if turn < len(groups[key]) && len(sample) < most {
+				sample[groups[key][turn]] = true
+			}
+		}
+	}
+	return sample
 }
 
 // each gives states to a function, on as many processors as there are.

@@ -40,7 +40,7 @@ func (c *call) showOne(ctx context.Context, keys release.Keys, word string, show
 		if err != nil {
 			return err
 		}
-		state, err := Inspect(c.env, c.Settings, keys)
+		state, err := InspectFully(c.env, c.Settings, keys)
 		if err == nil {
 			shown.add("system", systemTree(state))
 		}
@@ -157,6 +157,7 @@ func sideTree(s State, label layout.Label) (t tree) {
 	t.add("fs", volumeTree(side.Volume))
 	t.add("metadata", infoTree(side.Info))
 	t.addSet("incomplete", side.Incomplete)
+	t.addSet("damaged", side.Damaged)
 	if side.Recovery {
 		t.add("needs_recovery", true)
 	}

@@ -175,3 +175,17 @@ func TestAnOverlayIsReadAtAnyOffset(t *testing.T) {
 		}
 	}
 }
+
+func TestRunsAreWhatLiesInOnePiece(t *testing.T) {
+	sector := func(c byte) []byte { return bytes.Repeat([]byte{c}, SectorSize) }
+	o := Overlay{7: sector('c'), 3: sector('a'), 4: sector('b'), 9: sector('d')}
+	got := map[int64]string{}
+	for offset, data := range o.Runs {
+		for i := 0; i < len(data); i += SectorSize {
+			got[offset/SectorSize] += string(data[i])
+		}
+	}
+	if want := map[int64]string{3: "ab", 7: "c", 9: "d"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

@@ -57,6 +57,27 @@ func (o Overlay) Key() [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
+// Runs are the sectors in pieces that lie in one.
+func (o Overlay) Runs(yield func(offset int64, data []byte) bool) {
+	var run []byte
+	var first int64
+	for _, sector := range slices.Sorted(maps.Keys(o)) {
+		if n := int64(len(run)) / SectorSize; n > 0 && first+n != sector {
+			if !yield(first*SectorSize, run) {
+				return
+			}
+			run = run[:0]
+		}
+		if len(run) == 0 {
+			first = sector
+		}
+		run = append(run, o[sector]...)
+	}
+	if len(run) > 0 {
+		yield(first*SectorSize, run)
+	}
+}
+
 // Over reads an image through an overlay, from a byte of it on.
 func (o Overlay) Over(image io.ReaderAt, start int64) io.ReaderAt { return reader{o, image, start} }
 
