@@ -164,7 +164,6 @@ func onTrialGeneric(t *testing.T, confirm string) trialDisk {
 // Nothing will restart the machine, also not the watchdog, and it commits when
 // the stick is back.
 func TestAMediumThatIsPulledDuringATrialIsCommittedWhenItReturns(t *testing.T) {
-	unproven(t)
 	d := onTrialGeneric(t, "")
 	g := boot(t, Scenario{Images: generic, Disks: []vm.Disk{{ID: "stick", Path: d.path, Bus: vm.USB}}, Side: layout.SideB,
 		Words:    d.words + " psyopsos.shell=before-handover psyopsos.patience=20 i6300esb.heartbeat=30 blacklist=iTCO_wdt",
