@@ -198,7 +198,8 @@ func TestByHandNothingIsCommittedAndKexecCountsATry(t *testing.T) {
 	d := trialOn(t, path, "")
 	changeTries(t, path, bootstate.Tries{Left: 2, For: 2, Run: 1})
 	before := loaderFiles(t, path)
-	g := boot(t, Scenario{Disks: onDisk(path), Resets: true, Words: "psyopsos.boot=manual psyopsos.disk=" + sideA, Deadline: 9 * time.Minute})
+	g := boot(t, Scenario{Disks: onDisk(path), Resets: true, Words: "psyopsos.boot=manual psyopsos.disk=" + sideA,
+		Machine: vm.Machine{Translated: 32}, Deadline: 9 * time.Minute})
 	g.Login()
 	g.judged()
 	g.Runs("grep 'nothing is committed: psyopsOS-A runs as manual' /var/log/psyopsos-health.log")

@@ -33,7 +33,7 @@ func args(m Machine, dir string, ports func(Machine, string) []string) ([]string
 	a := []string{
 		"-nodefaults", "-no-user-config", "-display", "none",
 		"-machine", "q35",
-		"-accel", map[string]string{"tcg": "tcg,thread=multi", "kvm": "kvm"}[m.Accel],
+		"-accel", m.accelerator(),
 		"-cpu", m.CPUModel,
 		"-smp", strconv.Itoa(m.CPUs),
 		"-m", strconv.Itoa(m.Memory),
@@ -45,6 +45,16 @@ func args(m Machine, dir string, ports func(Machine, string) []string) ([]string
 		a = append(a, n.args(i)...)
 	}
 	return append(append(a, otherArgs(m)...), m.Extra...), nil
+}
+
+func (m Machine) accelerator() string {
+	switch {
+	case m.Accel != "tcg":
+		return m.Accel
+	case m.Translated > 0:
+		return fmt.Sprintf("tcg,thread=multi,tb-size=%d", m.Translated)
+	}
+	return "tcg,thread=multi"
 }
 
 // inherited gives the guest's ports to whoever called Start.

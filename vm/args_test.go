@@ -29,7 +29,7 @@ func TestArguments(t *testing.T) {
 			{Path: "/7", Bus: SCSI, ReadOnly: true}, {Path: "/8", Bus: SCSI, NoFlush: true}}}},
 		{"disks that come and go", Args, Machine{Kernel: "/k", Disks: []Disk{
 			{Path: "/0", Hotplug: true}, {Path: "/1", Absent: true}, {Path: "/2", Bus: USB, Absent: true}, {Path: "/3", Bus: NVMe, Absent: true}}}},
-		{"no serial port", Args, Machine{Kernel: "/k", NoConsole: true, NoEvents: true, VGA: true}},
+		{"no serial port", Args, Machine{Kernel: "/k", Translated: 32, NoConsole: true, NoEvents: true, VGA: true}},
 		{"events without a console", Args, Machine{Kernel: "/k", NoConsole: true}},
 		{"all the rest", Args, Machine{Kernel: "/k", Binary: "qemu", Accel: "kvm", CPUModel: "max,-erms,-fsrm", Watchdog: true, TPM: "/run/tpm",
 			NoReboot: true, NICs: []NIC{{MAC: "52:54:00:00:00:01"}, {Model: "e1000e"}, {Cable: Cable{"/run/a,b", "/run/c"}}}, Extra: []string{"-S"}}},

@@ -34,6 +34,10 @@ type Machine struct {
 	CPUModel string // default what the accelerator can do: cpuModel
 	CPUs     int    // default 1
 	Memory   int    // MiB; default 512
+	// Translated is how many MiB of translated code QEMU keeps without KVM; its
+	// own default is 1024. Less is for a guest that writes to where its code has
+	// been, as after kexec: see resetsAreStarts.
+	Translated int
 
 	// Direct boot.
 	Kernel string
