@@ -82,5 +82,4 @@ func TestTkDeploysFromSideAToSideBOverSSH(t *testing.T) {
 	if again := outcome(run()); again.Outcome != deploy.UpToDate {
 		t.Errorf("once more: %+v", again)
 	}
-	g.PowersOff()
 }

@@ -116,6 +116,5 @@ func TestTwoOfThreeKeysAreAppliedAndBooted(t *testing.T) {
 	g.Restarts("reboot")
 	g.Sees(func(e step.Event) bool { return e.Key == "device" && e.Value == "vda4" })
 	g.Sees(func(e step.Event) bool { return e.Key == "release" && e.Value == repo.version })
-	g.Login()
-	g.PowersOff()
+	g.HandsOver()
 }

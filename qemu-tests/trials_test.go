@@ -183,7 +183,6 @@ func TestAMediumThatIsPulledDuringATrialIsCommittedWhenItReturns(t *testing.T) {
 	g.Runs("test -d /proc/$(pidof neuralupgrade)")
 	g.Plug("stick")
 	g.trialIs("committed")
-	g.PowersOff()
 	if state, _ := d.state(t); state.Good != layout.SideB || state.Try != "" || state.B != d.version {
 		t.Errorf("the disk says %+v", state)
 	}
@@ -218,7 +217,6 @@ func TestByHandNothingIsCommittedAndKexecCountsATry(t *testing.T) {
 	g.trialIs("committed")
 	g.Prints("cut -d' ' -f1-3 /proc/cmdline", "ro psyopsos=psyopsOS-B psyopsos.boot=trial1")
 	g.Runs("neuralupgrade status --line | grep 'psyopsOS-B .* committed'")
-	g.PowersOff()
 	if state, tries := d.state(t); state.Good != layout.SideB || tries != (bootstate.Tries{}) {
 		t.Errorf("the disk says %+v, %+v", state, tries)
 	}
