@@ -30,10 +30,10 @@ import (
 
 // An Entry is one file or link of the folder, or one object of the bucket.
 type Entry struct {
-	Key    string // slash-separated, below the folder or the bucket's prefix
-	Size   int64
-	SHA256 string // in hex; empty where it is not known
-	Link   string // the key that a link leads to; empty for a file
+	Key    string `json:"key"` // slash-separated, below the folder or the bucket's prefix
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256,omitempty"` // in hex; empty where it is not known
+	Link   string `json:"link,omitempty"`   // the key that a link leads to; empty for a file
 }
 
 // IsLink reports whether it is a link or a redirect, not a file.

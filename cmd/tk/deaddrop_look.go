@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -44,7 +45,7 @@ func deaddropStatus() command {
 
 func deaddropList() command {
 	c := command{
-		name: "ls", args: "[--dir DIR | --remote [--bucket B]]",
+		name: "ls", args: "[--dir DIR | --remote [--bucket B]] [--json]",
 		short:   "list the folder, or with --remote the bucket",
 		example: "tk deaddrop ls --remote",
 	}
@@ -52,6 +53,7 @@ func deaddropList() command {
 		f := newDeaddropFlags(e, c, bucketHelp)
 		f.addBucket()
 		remote := f.Bool("remote", false, "list the bucket")
+		asJSON := f.Bool("json", false, "as a line of JSON for each")
 		if _, err := f.parse(e, args, 0, 0); err != nil {
 			return helped(err)
 		}
@@ -60,8 +62,16 @@ func deaddropList() command {
 			return err
 		}
 		defer done()
+		lines := json.NewEncoder(e.stdout)
 		for _, key := range l.Keys() {
-			fmt.Fprintln(e.stdout, l[key])
+			if *asJSON {
+				err = lines.Encode(l[key])
+			} else {
+				_, err = fmt.Fprintln(e.stdout, l[key])
+			}
+			if err != nil {
+				return err
+			}
 		}
 		return nil
 	}

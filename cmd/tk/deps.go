@@ -74,7 +74,7 @@ func (d dependency) name() string {
 
 func checkDepsCommand() command {
 	return command{
-		name: "check-deps", args: "[--install] [--tests]",
+		name: "check-deps", args: "[--install] [--tests] [--json]",
 		short:   "look for the programs that tk calls, and install them on Debian",
 		example: "tk check-deps --install",
 	}.does(checkDeps)
@@ -84,6 +84,7 @@ func checkDeps(ctx context.Context, e env, c command, args []string) error {
 	flags := newFlags(e, c, "It is silent where nothing is missing. The packages' names are Debian's.")
 	install := flags.Bool("install", false, "install what is missing, as root or through sudo")
 	tests := flags.Bool("tests", false, "also what only the tests need")
+	asJSON := flags.Bool("json", false, "list what is missing as JSON, and install nothing")
 	if _, err := flags.parse(e, args, 0, 0); err != nil {
 		return err
 	}
@@ -92,6 +93,9 @@ func checkDeps(ctx context.Context, e env, c command, args []string) error {
 		if (*tests || !d.test) && !d.present() {
 			missing = append(missing, d)
 		}
+	}
+	if *asJSON {
+		return tellMissing(e.stdout, missing)
 	}
 	if len(missing) == 0 {
 		return nil
@@ -108,6 +112,20 @@ func checkDeps(ctx context.Context, e env, c command, args []string) error {
 		return errMissing(missing, line)
 	}
 	return installPackages(ctx, e.stderr, sudo, missing)
+}
+
+// tellMissing lists what is missing for machines: an empty list is good news.
+func tellMissing(w io.Writer, missing []dependency) error {
+	type row struct {
+		Name    string `json:"name"`
+		Package string `json:"package"`
+		Why     string `json:"why"`
+	}
+	rows := []row{}
+	for _, d := range missing {
+		rows = append(rows, row{d.name(), d.pkg, d.why})
+	}
+	return writeJSON(w, rows)
 }
 
 func errMissing(missing []dependency, line string) error {
