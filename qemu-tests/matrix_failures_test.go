@@ -115,10 +115,10 @@ start() { while :; do sleep 9; done; }
 // psyopsos.fault=.)
 func TestAReleaseThatHangsOnItsWayEndsOnTheOldSide(t *testing.T) {
 	unproven(t)
-	newNode(t, "psyopsos.deadline=75 psyopsos.fault=copy squashfs:hang").failsAndFallsBack(t,
+	newNode(t, "psyopsos.deadline=60 psyopsos.fault=copy squashfs:hang").failsAndFallsBack(t,
 		failing{name: "init hangs in a step", part: initWithFaults, tries: 1,
-			reason: "not committed 1m15s after the kernel's start: init was at the step"},
+			reason: "not committed 1m0s after the kernel's start: init was at the step"},
 		failing{name: "the default runlevel is never reached", tries: 1,
 			part:   root(map[string]string{"etc/init.d/database": serviceThatHangs}, map[string]string{"database": "default"}),
-			reason: "not committed 1m15s after the kernel's start: the health service never started"})
+			reason: "not committed 1m0s after the kernel's start: the health service never started"})
 }

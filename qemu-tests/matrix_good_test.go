@@ -69,14 +69,14 @@ func TestReleasesComeAndGo(t *testing.T) {
 
 	second := n.publishes(root(nil, nil))
 	n.applies("nonbooted", 1)
-	n.restarts()
+	n.resets()
 	n.boots(layout.SideA, bootstate.Trial(0))
 	n.commits(layout.SideA, second, layout.SideB)
 	lap("B → A", 1)
 
 	third := n.publishes(root(map[string]string{"etc/motd": "the third\n"}, nil))
 	n.applies("nonbooted", 1)
-	n.restarts()
+	n.resets()
 	n.boots(layout.SideB, bootstate.Trial(0))
 	n.commits(layout.SideB, third, layout.SideA)
 	lap("A → B", 1)
@@ -107,14 +107,14 @@ func TestACommittedReleaseThatComesToCrashEndsOnTheProvenSide(t *testing.T) {
 	if s := n.status(); s.Loader.Default != "psyopsOS-B" || s.Loader.Trial != "psyopsOS-A" {
 		t.Errorf("with the booted side on trial, status tells %+v", s)
 	}
-	n.restarts()
+	n.resets()
 	n.boots(layout.SideA, bootstate.Trial(0))
 	n.commits(layout.SideA, next, layout.SideB)
 	lap("onto the booted side", 1)
 
 	crashing := n.publishes(root(map[string]string{"etc/motd": "the fifth\n"}, nil), initIs(initThatComesToCrash))
 	n.applies("nonbooted", 1)
-	n.restarts()
+	n.resets()
 	n.boots(layout.SideB, bootstate.Trial(0))
 	n.commits(layout.SideB, crashing, layout.SideA)
 	n.Runs("date -s '2035-01-01 00:00:00' && hwclock -u -w")
@@ -137,12 +137,12 @@ func TestACommittedReleaseThatComesToCrashEndsOnTheProvenSide(t *testing.T) {
 	// What its owner does then, from afar.
 	n.refuses("neuralupgrade apply nonbooted", "psyopsOS-A is booted, but psyopsOS-B is the committed side", "neuralupgrade rollback")
 	n.Runs("neuralupgrade rollback")
-	n.restarts()
+	n.resets()
 	n.boots(layout.SideA, bootstate.Trial(2))
 	n.commits(layout.SideA, crashing)
 	repaired := n.publishes(root(map[string]string{"etc/motd": "the sixth\n"}, nil))
 	n.applies("nonbooted", 1)
-	n.restarts()
+	n.resets()
 	n.boots(layout.SideB, bootstate.Trial(0))
 	n.commits(layout.SideB, repaired, layout.SideA)
 	lap("and its repair", 2)

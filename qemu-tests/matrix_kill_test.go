@@ -90,7 +90,7 @@ func TestAnApplyThatIsKilledAgainAndAgainIsFinishedAfterTheNextBoot(t *testing.T
 	n.logsIn()
 	n.judged()
 	n.applies("nonbooted", 1)
-	n.restarts()
+	n.resets()
 	n.boots(layout.SideB, bootstate.Trial(0))
 	n.commits(layout.SideB, version, layout.SideA)
 	n.PowersOff()
