@@ -75,7 +75,6 @@ func main() {
 const noReport = "no report: panic, hang or power cut"
 
 func TestAReleaseWithoutAnInitOrASquashfsEndsOnTheOldSide(t *testing.T) {
-	unproven(t)
 	newNode(t, "").failsAndFallsBack(t,
 		failing{name: "kernel panic", part: initIs(initWithoutSense), tries: 3, reason: noReport + ", 3 tries used"},
 		failing{name: "squashfs missing", rot: "rm squashfs", tries: 1, reason: "squashfs"})
