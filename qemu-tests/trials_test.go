@@ -192,7 +192,6 @@ func TestAMediumThatIsPulledDuringATrialIsCommittedWhenItReturns(t *testing.T) {
 // with kexec into the side on trial is a counted try of it; the health service
 // commits it.
 func TestByHandNothingIsCommittedAndKexecCountsATry(t *testing.T) {
-	unproven(t)
 	path, sideA := ownDisk(t)
 	d := trialOn(t, path, "")
 	changeTries(t, path, bootstate.Tries{Left: 2, For: 2, Run: 1})
