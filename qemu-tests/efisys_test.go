@@ -96,7 +96,7 @@ func TestTheLoaderIsReplacedAndTheSecondOneFollows(t *testing.T) {
 	path, _ := ownDisk(t)
 	old := loaderOn(t, path, layout.EFISystem2)
 	g := boot(t, Scenario{Firmware: true, Resets: true, Disks: []vm.Disk{{ID: "boot", Path: path, BootIndex: 1}},
-		Machine: vm.Machine{NICs: []vm.NIC{{}}}, Deadline: 9 * time.Minute})
+		Machine: vm.Machine{NICs: []vm.NIC{{}}}, Deadline: 12 * time.Minute})
 	g.HandsOver()
 	g.Login()
 	g.judged()
@@ -241,7 +241,7 @@ func TestADiskOfTheFirstPsyopsOSIsMovedAndThenUpdated(t *testing.T) {
 	os1 := newerRelease(t)
 	path := legacyDisk(t)
 	g := boot(t, Scenario{Firmware: true, Resets: true, Disks: []vm.Disk{{ID: "boot", Path: path, BootIndex: 1}},
-		Machine: vm.Machine{NICs: []vm.NIC{{}}}, Deadline: 9*time.Minute + 30*time.Second})
+		Machine: vm.Machine{NICs: []vm.NIC{{}}}, Deadline: 15 * time.Minute})
 	g.HandsOver()
 	g.Login()
 	g.judged()

@@ -90,7 +90,7 @@ func TestTwoOfThreeKeysAreAppliedAndBooted(t *testing.T) {
 	path, _ := ownDisk(t)
 	spare := diskWith(t, 1500<<20, map[string]string{"disk.img": images(t).Disk})
 	g := boot(t, Scenario{Firmware: true, Resets: true, Disks: []vm.Disk{{ID: "boot", Path: path, BootIndex: 1}, spare},
-		Machine: vm.Machine{NICs: []vm.NIC{{}}}, Deadline: 9 * time.Minute})
+		Machine: vm.Machine{NICs: []vm.NIC{{}}}, Deadline: 12 * time.Minute})
 	g.HandsOver()
 	g.Login()
 	g.judged()

@@ -94,7 +94,7 @@ func TestASiteFromInitToAHealthyBoot(t *testing.T) {
 		Error  string
 		Login  float64 `json:"login_seconds"`
 	}
-	if err := json.Unmarshal([]byte(run(site, "vm", "test", "node1", "--until", "health", "--json")), &result); err != nil {
+	if err := json.Unmarshal([]byte(run(site, "vm", "test", "node1", "--until", "health", "--timeout", "10m", "--json")), &result); err != nil {
 		t.Fatal(err)
 	}
 	if !result.Health.Healthy || result.Error != "" || result.Login == 0 {
