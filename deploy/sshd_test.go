@@ -44,7 +44,10 @@ case "$*" in
 	fi ;;
 reboot)
 	mv next.json status.json; echo 2 > boot_id
-	kill -9 $PPID ;; # sshd's process for this connection
+	# sshd's process for this connection; a shell may be between.
+	p=$PPID
+	until grep -q ^sshd /proc/$p/comm; do p=$(cut -d' ' -f4 /proc/$p/stat); done
+	kill -9 $p ;;
 commit) sed -i 's/"default":"psyopsOS-A"/"default":"psyopsOS-B"/' status.json ;;
 *) echo "what is $*?" >&2; exit 2 ;;
 esac

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,11 +27,7 @@ func locked(e Env, patience time.Duration, do func() error) (err error) {
 	if e.lock != "" {
 		return lockedImage(e.lock, do)
 	}
-	name := filepath.Join(e.Root, lockFile)
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	name, f, err := openLock(e)
 	if err != nil {
 		return err
 	}
@@ -56,6 +53,22 @@ func locked(e Env, patience time.Duration, do func() error) (err error) {
 		return err
 	}
 	return do()
+}
+
+// openLock opens the lock file. Who may not write into /run is no node's root,
+// and can do no more than work on folders and files of their own: their lock is
+// their own too.
+func openLock(e Env) (name string, f *os.File, err error) {
+	name = filepath.Join(e.Root, lockFile)
+	err = os.MkdirAll(filepath.Dir(name), 0o755)
+	if err == nil {
+		f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	}
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		name = filepath.Join(os.TempDir(), fmt.Sprintf("neuralupgrade-%d.lock", os.Geteuid()))
+		f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	}
+	return name, f, err
 }
 
 // lockedImage is locked for a disk in a file, which is itself the lock.

@@ -79,12 +79,12 @@ func withKeys(ctx context.Context, registry node.Registry, names []string, do fu
 	return do(dir)
 }
 
-// inRAM is where keys leave no trace on a disk; empty where there is no such
-// folder, for the usual temporary one.
+// inRAM is where keys leave no trace on a disk; empty where nothing can be written
+// there, for the usual temporary one.
 func inRAM() string {
 	var on syscall.Statfs_t
 	const tmpfs = 0x01021994 // statfs(2)
-	if syscall.Statfs("/dev/shm", &on) == nil && on.Type == tmpfs {
+	if syscall.Statfs("/dev/shm", &on) == nil && on.Type == tmpfs && syscall.Access("/dev/shm", 2) == nil {
 		return "/dev/shm"
 	}
 	return ""
