@@ -71,6 +71,7 @@ type sideVerdict struct {
 	whole   bool              // all that the manifest names, verified
 	version string            // of its signature
 	kernel  bool              // one that Linux's boot protocol knows: of the tiny release it is none
+	seen    [sha256.Size]byte // the same of sides that look the same to whoever mounts them
 }
 
 // side is what the loader's script finds on a side, by GRUB's code.
@@ -78,9 +79,11 @@ func (j *crashJudge) side(label layout.Label, o blocklog.Overlay) sideVerdict {
 	part := j.in(label, o)
 	return j.sides.get([2]any{label, part.Key()}, func() (v sideVerdict) {
 		j.with(part, func(g grub) { v = j.look(g, label) })
-		if fs, err := mounts.Probe(j.volume(label, o)); err != nil || fs.Label != string(label) {
+		fs, err := mounts.Probe(j.volume(label, o))
+		if err != nil || fs.Label != string(label) {
 			v.loads = false
 		}
+		v.seen = sha256.Sum256(fmt.Append(nil, fs, err, v.names, v.files, v.stored))
 		return v
 	})
 }

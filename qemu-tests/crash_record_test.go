@@ -133,6 +133,8 @@ func (r *recorder) takes(name string) {
 	}
 }
 
+const applyNonbooted = "apply nonbooted"
+
 // records drives our program through everything that switches sides and
 // replaces the loader, on one disk, and the first psyopsOS's ways beside it.
 // The boot in which the second loader follows is recorded if full.
@@ -148,7 +150,7 @@ func (r *recorder) records(os1 tiny, esp espTiny, full bool) {
 		g.Runs("neuralupgrade status | grep -q '^default: *psyopsOS-B'")
 		r.takes("commit")
 		g.Runs("neuralupgrade apply nonbooted --repository " + os1.address)
-		r.takes("apply nonbooted")
+		r.takes(applyNonbooted)
 		g.Runs("neuralupgrade rollback")
 		r.takes("rollback")
 		g.Runs("neuralupgrade apply efisys --repository " + esp.address)

@@ -46,10 +46,7 @@ type shownSystem struct {
 // showIsTrue compares what `neuralupgrade show` says of a state with what GRUB
 // found.
 func (j *crashJudge) showIsTrue(o blocklog.Overlay, c outcome) string {
-	key := [4]any{}
-	for n, label := range []layout.Label{layout.EFISystem, layout.EFISystem2, layout.SideA, layout.SideB} {
-		key[n] = j.in(label, o).Key()
-	}
+	key := [4]any{j.in(layout.EFISystem, o).Key(), j.in(layout.EFISystem2, o).Key(), c.sides[layout.SideA].seen, c.sides[layout.SideB].seen}
 	return j.shown.get(key, func() string {
 		said, err := j.show(o, c.sides)
 		if err != nil {
