@@ -24,8 +24,8 @@ VMTESTS = ./image/loader/ ./deaddrop/ ./qemu-tests/
 qemu-test: test-deps ## VM tests alone; RUN=Regexp selects
 	( $(GO) test -json -p 1 -tags qemu -timeout 75m -count=1 -run '$(RUN)' $(VMTESTS) ; echo exit $$? ) | $(OUT)/bin/testreport -runs=1
 
-crashtest: test-deps ## every state that a power cut can leave of a real update (hours)
-	CRASHTEST=full $(GO) test -count=1 -v -tags qemu -timeout 10h -run 'TestEveryCut' ./qemu-tests/
+crashtest: test-deps ## every state that a power cut can leave of a real update (half an hour)
+	CRASHTEST=full $(GO) test -count=1 -v -tags qemu -timeout 3h -run 'TestEveryCut' ./qemu-tests/
 
 check: test-deps ## gofmt, vet, staticcheck, unit tests with the race detector
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }

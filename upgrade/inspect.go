@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"psyopsOS/boot"
 	"psyopsOS/bootstate"
@@ -197,6 +198,12 @@ func (i *inspector) side(s VolumeSettings) Side {
 			side.Incomplete = "its journal is not written back: " + side.Err.Error()
 			side.Room, side.Err = v.Device.Size, nil
 		}
+	}
+	if errors.Is(side.Err, syscall.EBADMSG) || errors.Is(side.Err, syscall.EUCLEAN) {
+		// The kernel's words for a wrong checksum. A power cut within the write
+		// of ext4's superblock leaves one: no journal has that.
+		side.Err = step.WithHint(fmt.Errorf("its file system is damaged: %w", side.Err),
+			"`e2fsck -y %s` mends it, here or on another machine; then run this again", v.Device.Path())
 	}
 	if i.isImage(v) {
 		side.Room = v.free
