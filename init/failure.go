@@ -23,6 +23,7 @@ func (b *booting) onFailure(ctx context.Context, failure *step.Error) (again boo
 	b.warn("write boot.json", b.writeReport())
 	b.tellTrial(trial.Progress{Stage: trial.Failing, Detail: failure.Step})
 	answer := b.answer(failure)
+	b.story.flush()
 	fmt.Fprintf(consoles{}, "psyopsOS: %s.\n", answer.Why)
 	if answer.Shell {
 		outcome, err := b.shell(ctx, shell.Banner(failure, b.facts("repeats "+failure.Step)), answer.Patience, untouched(answer.Ending))
@@ -38,6 +39,7 @@ func (b *booting) onFailure(ctx context.Context, failure *step.Error) (again boo
 		time.Sleep(answer.Patience)
 	}
 	if answer.Ending != boot.Stay {
+		b.story.flush()
 		end(answer.Ending, 0)
 	}
 	return true // a disk may have come late
@@ -76,6 +78,7 @@ func (b *booting) shellAsked(ctx context.Context, asked string) error {
 
 func (b *booting) shell(ctx context.Context, banner string, offer time.Duration, then string) (shell.Outcome, error) {
 	b.warn("look for keyboards", b.loadKeyboards(ctx))
+	b.story.flush()
 	return shell.Run(ctx, shell.Options{Sysfs: os.DirFS("/sys"), Open: shell.OpenTerminal, Clock: time.After,
 		Banner: banner, Patience: offer, Then: then, Idle: b.c.Patience})
 }

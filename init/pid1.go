@@ -26,6 +26,7 @@ func pid1() {
 	debug.SetGCPercent(400)
 	b := &booting{}
 	err := step.Guard(b.run)
+	b.story.flush()
 	fmt.Fprintf(consoles{}, "psyopsOS: the boot ended: %v\n", err)
 	fmt.Fprintln(os.Stderr, "psyopsOS: the boot ended:", err) // where there are no consoles
 	end(boot.Restart, 10*time.Second)
@@ -50,8 +51,10 @@ func (b *booting) run() error {
 	}
 	var unbootable error
 	b.c, unbootable = boot.ParseCmdline(strings.TrimSpace(string(line)))
-	b.story.others = step.Tee(step.Lines(openKmsg(), "psyopsOS: ", step.Normal),
-		eventsTo(b.c.Events), step.Lines(&heldConsoles{}, "psyopsOS ", verbosity(b.c)), faultySink(b.c.Line), b.trialSink())
+	b.story.others = func() step.Sink {
+		return step.Tee(step.Lines(openKmsg(), "psyopsOS: ", step.Normal), eventsTo(b.c.Events),
+			step.Lines(&heldConsoles{}, "psyopsOS ", verbosity(b.c)), faultySink(b.c.Line), b.trialSink())
+	}
 	runner := &step.Runner{Sink: b.story.tell, Now: sinceBoot, OnFailure: b.onFailure}
 	b.startDeadline()
 	ctx := context.Background()
@@ -66,7 +69,14 @@ func (b *booting) run() error {
 	if err := runner.Run(ctx, faulty(b.c.Line, boot.Steps(b.c, b.machine)...)...); err != nil {
 		return err
 	}
-	return runner.Run(ctx, faulty(b.c.Line, boot.Handover(b.c, b.machine, b.writeReport))...)
+	return runner.Run(ctx, faulty(b.c.Line, boot.Handover(b.c, b.machine, b.lastWords))...)
+}
+
+// lastWords is what has to be out before another program is PID 1.
+func (b *booting) lastWords() error {
+	err := b.writeReport()
+	b.story.flush()
+	return err
 }
 
 func (b *booting) writeReport() error {
