@@ -86,15 +86,22 @@ func (j *journey) await(ctx context.Context, r *step.Reporter, label layout.Labe
 	return found, nil
 }
 
-// findDuplicates looks again when all drivers are there: the side may have been
-// found before another disk with the same labels came.
+// findDuplicates looks again when all drivers are there: the side and
+// psyops-secret may have been found before another disk with the same labels
+// came.
 func (j *journey) findDuplicates(ctx context.Context, r *step.Reporter) error {
 	seen, err := mounts.FindLabels(j.m.Storage)
 	if err != nil {
 		return err
 	}
-	others := slices.DeleteFunc(seen, func(v mounts.Volume) bool { return v.Name == j.side.Name || v.Label != string(j.c.Side) })
-	j.warnDuplicates(r, j.c.Side, j.side, others)
+	for label, chosen := range map[layout.Label]mounts.Volume{j.c.Side: j.side, layout.Secret: j.secret} {
+		if chosen.Name == "" {
+			continue
+		}
+		j.warnDuplicates(r, label, chosen, slices.DeleteFunc(slices.Clone(seen), func(v mounts.Volume) bool {
+			return v.Name == chosen.Name || v.Label != string(label)
+		}))
+	}
 	return nil
 }
 

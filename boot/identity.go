@@ -22,23 +22,48 @@ const secretWait = 5 * time.Second
 // secretVolume is where the volume is mounted while it is read.
 const secretVolume = "/mnt/psyops-secret-volume"
 
-// readSecret learns who this node is. Whatever is wrong with the volume is
-// told, and the node is then an unconfigured one: a machine that can be
-// reached is better than one that cannot.
+// readSecret learns who this node is from a volume that is there already, as
+// the one on the booted disk is. It waits for none.
 func (j *journey) readSecret(ctx context.Context, r *step.Reporter) error {
-	j.node = secret.Unconfigured()
-	volume, err := j.findSecret(ctx, r)
+	seen, err := mounts.FindLabels(j.m.Storage)
 	if err != nil {
-		r.Warn(err)
-		r.Fact("nodename", j.node.Name, "this node is %s", j.node.Name)
+		return err
+	}
+	volume, duplicates, err := mounts.Choose(seen, layout.Secret, j.side.PartUUID)
+	if err != nil {
+		return nil // awaitSecret tells it, if it stays so
+	}
+	j.readNode(r, volume, duplicates)
+	return nil
+}
+
+// awaitSecret waits for a volume that was not there before: on a disk whose
+// driver has just come, or a stick. Without one the node is an unconfigured
+// one: a machine that can be reached is better than one that cannot.
+func (j *journey) awaitSecret(ctx context.Context, r *step.Reporter) error {
+	if j.secret.Name != "" {
 		return nil
 	}
+	volume, duplicates, err := j.findSecret(ctx, r)
+	if err != nil {
+		r.Warn(err)
+		r.Fact("nodename", layout.Unconfigured, "this node is %s", layout.Unconfigured)
+		return nil
+	}
+	j.readNode(r, volume, duplicates)
+	return j.prepareFiles(ctx, r)
+}
+
+// readNode reads the volume. Whatever is wrong with it is told, and no more.
+func (j *journey) readNode(r *step.Reporter, volume mounts.Volume, duplicates []mounts.Volume) {
+	j.secret, j.node = volume, secret.Unconfigured()
+	j.warnDuplicates(r, layout.Secret, volume, duplicates)
 	m := mounts.Mount{Source: volume.Path(), Target: j.m.path(secretVolume), Type: volume.Type,
 		Flags: mounts.ReadOnly | mounts.NoDev | mounts.NoSUID | mounts.NoExec}
 	if m.Type == "ext4" {
 		m.Data = "noload"
 	}
-	err = mounts.With(j.m.Storage, m, func(root string) error {
+	err := mounts.With(j.m.Storage, m, func(root string) error {
 		var warnings []error
 		j.node, warnings = secret.Read(os.DirFS(root))
 		for _, w := range warnings {
@@ -53,17 +78,14 @@ func (j *journey) readSecret(ctx context.Context, r *step.Reporter) error {
 		r.Note("not on the volume: %s", strings.Join(missing, " "))
 	}
 	r.Fact("nodename", j.node.Name, "this node is %s, by psyops-secret on %s", j.node.Name, volume.Name)
-	return nil
 }
 
 // findSecret takes the volume on the booted disk before one elsewhere.
-func (j *journey) findSecret(ctx context.Context, r *step.Reporter) (mounts.Volume, error) {
+func (j *journey) findSecret(ctx context.Context, r *step.Reporter) (found mounts.Volume, duplicates []mounts.Volume, err error) {
 	waiting, cancel := context.WithTimeoutCause(ctx, min(secretWait, j.c.Wait), errWaited)
 	defer cancel()
-	var found mounts.Volume
-	var duplicates []mounts.Volume
 	var none error
-	err := mounts.Await(waiting, j.m.Storage, j.hotplug(ctx, r), func() (bool, error) {
+	err = mounts.Await(waiting, j.m.Storage, j.hotplug(ctx, r), func() (bool, error) {
 		seen, err := mounts.FindLabels(j.m.Storage)
 		if err != nil {
 			return false, err
@@ -77,12 +99,9 @@ func (j *journey) findSecret(ctx context.Context, r *step.Reporter) (mounts.Volu
 		return none == nil, nil
 	})
 	if errors.Is(err, errWaited) {
-		return found, none
+		err = none
 	}
-	if len(duplicates) > 0 {
-		r.Warn(&mounts.DuplicateError{Label: layout.Secret, Chosen: found, Duplicates: duplicates})
-	}
-	return found, err
+	return found, duplicates, err
 }
 
 // nameLinks gives the network links the names of the node's mactab.
@@ -117,15 +136,15 @@ func (j *journey) nameLinks(ctx context.Context, r *step.Reporter) error {
 	return nil
 }
 
-// prepareFiles decides what the node's files in the new root will hold, while
-// the image is still being copied: checking the ssh key alone takes 30 ms of a
-// processor that has not done it before.
+// prepareFiles decides what the node's files in the new root will hold:
+// checking the ssh key alone takes 30 ms of a processor that has not done it
+// before.
 func (j *journey) prepareFiles(ctx context.Context, r *step.Reporter) error {
-	files, warnings := j.node.Install(j.c.IP.Interfaces(j.wired))
+	files, warnings := j.node.Install()
 	for _, w := range warnings {
 		r.Warn(w)
 	}
-	j.files = append(files, j.nameServers(r)...)
+	j.files = files
 	return nil
 }
 
@@ -142,21 +161,21 @@ func (j *journey) installSecret(ctx context.Context, r *step.Reporter) error {
 	if err != nil {
 		return err
 	}
-	return secret.Install(j.m.newPath(), j.files)
+	return secret.Install(j.m.newPath(), append(j.files, j.network(r)...))
 }
 
-// nameServers are those of ip=, which serves a node without a network of its
-// own.
-func (j *journey) nameServers(r *step.Reporter) []secret.File {
+// network is the configuration of a node that brings none of its own: what ip=
+// says, or DHCP on the first wired link, so that a new node is reachable.
+func (j *journey) network(r *step.Reporter) []secret.File {
 	if _, own := j.node.Files[secret.Interfaces]; own {
 		if j.c.IP.Method != netif.Unasked {
 			r.Note("ip= is not used: psyops-secret has %s", secret.Interfaces)
 		}
 		return nil
 	}
-	text := j.c.IP.ResolvConf()
-	if text == "" {
-		return nil
+	files := []secret.File{{Path: secret.InterfacesPath, Mode: 0o644, Data: secret.Hide([]byte(j.c.IP.Interfaces(j.wired)))}}
+	if text := j.c.IP.ResolvConf(); text != "" {
+		files = append(files, secret.File{Path: "/etc/resolv.conf", Mode: 0o644, Data: secret.Hide([]byte(text))})
 	}
-	return []secret.File{{Path: "/etc/resolv.conf", Mode: 0o644, Data: secret.Hide([]byte(text))}}
+	return files
 }

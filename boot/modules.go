@@ -9,6 +9,8 @@ type Modules interface {
 	Insert(file, parameters string) error
 	// Loaded lists the modules that are there, but not what is built in.
 	Loaded() ([]string, error)
-	// Modaliases lists what the devices that the kernel knows say they are.
-	Modaliases() ([]string, error)
+	// Modaliases lists what the devices that the kernel knows say they are, but
+	// for those in known, where it notes each: who asks again at once need not
+	// hear the same again.
+	Modaliases(known map[string]bool) ([]string, error)
 }

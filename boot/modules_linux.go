@@ -71,33 +71,35 @@ func (l LinuxModules) Loaded() ([]string, error) {
 //
 // Cards of the mmc bus have no such file: what they are stands in their uevent
 // alone. (An SD card that held the side was not found.)
-func (l LinuxModules) Modaliases() ([]string, error) {
-	buses, err := filepath.Glob(filepath.Join(l.Root, "sys/bus/*/devices"))
-	if err != nil {
-		return nil, err
-	}
-	for _, class := range []string{"dmi", "input"} {
-		buses = append(buses, filepath.Join(l.Root, "sys/class", class))
-	}
+func (l LinuxModules) Modaliases(known map[string]bool) ([]string, error) {
 	var all []string
-	seen := map[string]bool{}
+	folders := []string{"sys/class/dmi", "sys/class/input"}
+	buses, err := folderNames(filepath.Join(l.Root, "sys/bus"))
 	for _, bus := range buses {
-		names, err := folderNames(bus)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return all, err
+		folders = append(folders, "sys/bus/"+bus+"/devices")
+	}
+	for _, folder := range folders {
+		path := filepath.Join(l.Root, folder)
+		names, more := folderNames(path)
+		if !errors.Is(more, fs.ErrNotExist) {
+			err = errors.Join(err, more)
 		}
 		for _, name := range names {
-			m := readModalias(bus + "/" + name)
-			if m != "" && !seen[m] {
-				seen[m] = true
+			device := path + "/" + name
+			if known[device] {
+				continue
+			}
+			known[device] = true
+			if m := readModalias(device); m != "" && !known[m] {
+				known[m] = true
 				all = append(all, m)
 			}
 		}
 	}
-	return all, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // a kernel without sysfs
+	}
+	return all, err
 }
 
 // folderNames are in the folder's own order.

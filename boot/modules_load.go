@@ -125,9 +125,10 @@ func (d *Drivers) loadFor(ctx context.Context, modaliases []string, r *DriverRep
 // as loading one has shown new devices.
 func (d *Drivers) Coldplug(ctx context.Context) DriverReport {
 	var r DriverReport
+	known := map[string]bool{}
 	for { // each round but the last loads a module, and there are so many
 		before := len(r.Loaded)
-		modaliases, err := d.kernel.Modaliases()
+		modaliases, err := d.kernel.Modaliases(known)
 		if err != nil {
 			r.Failed = append(r.Failed, fmt.Errorf("list devices: %w", err))
 		}

@@ -1,12 +1,15 @@
 package boot_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"psyopsOS/boot"
 	"psyopsOS/boot/boottest"
 	"psyopsOS/layout"
 	"psyopsOS/mounts"
@@ -27,7 +30,7 @@ func (k *lateStick) searching() bool {
 	return k.w.storage.Mounted(filepath.Join(k.w.machine.Root, layout.ModloopDir)) && k.w.storage.Listeners() > 0
 }
 
-func (k *lateStick) Modaliases() ([]string, error) {
+func (k *lateStick) Modaliases(known map[string]bool) ([]string, error) {
 	if k.heard && k.searching() {
 		return []string{stickAlias}, nil
 	}
@@ -77,6 +80,49 @@ func TestAStickWithSecretsThatComesLateGetsItsDriver(t *testing.T) {
 				t.Errorf("this node is %v; warnings:\n%s", node, w.warnings())
 			}
 		})
+	}
+}
+
+// slowDrivers is a kernel whose drivers in the modloop take until the volume
+// was mounted, or for ever.
+type slowDrivers struct {
+	boot.Modules
+	w       *world
+	patient time.Duration
+}
+
+func (k slowDrivers) Modaliases(known map[string]bool) ([]string, error) {
+	if !k.w.storage.Mounted(filepath.Join(k.w.machine.Root, layout.ModloopDir)) {
+		return nil, nil
+	}
+	mounted := func(call string) bool { return strings.HasPrefix(call, "Mount /dev/vda2 ") }
+	for end := time.Now().Add(k.patient); !slices.ContainsFunc(k.w.storage.Calls(), mounted); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return nil, errors.New("psyops-secret waits for drivers")
+		}
+	}
+	return nil, nil
+}
+
+func TestSecretsOnTheBootedDiskWaitForNoDriver(t *testing.T) {
+	w := newWorld(t)
+	w.machine.Modules = slowDrivers{w.modules, w, 10 * time.Second}
+	if err := w.boot("psyopsos=psyopsOS-A psyopsos.disk=0aaa"); err != nil {
+		t.Fatal(err)
+	}
+	if node := w.fact("nodename"); node != "demo" || strings.Contains(w.warnings(), "waits for drivers") {
+		t.Errorf("this node is %v; warnings:\n%s", node, w.warnings())
+	}
+}
+
+func TestSecretsOnADiskThatComesLaterAreNamedAndNotUsed(t *testing.T) {
+	w := newWorld(t)
+	w.machine.Modules = lateDisk{w.modules, w}
+	if err := w.boot("psyopsos=psyopsOS-A psyopsos.disk=0aaa"); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(w.warnings(), "psyops-secret is also on vdb2; using vda2"); got != 1 {
+		t.Errorf("named %d times in %q, want once", got, w.warnings())
 	}
 }
 

@@ -76,7 +76,8 @@ func (j *journey) withShell(steps []step.Step) []step.Step {
 	return steps
 }
 
-// fromSide boots psyopsos=psyopsOS-A or -B.
+// fromSide boots psyopsos=psyopsOS-A or -B. What need not wait for one another
+// runs side by side: most machines have more than one processor.
 func (j *journey) fromSide() []step.Step {
 	return []step.Step{
 		{Name: "read the command line", Do: j.tellCmdline},
@@ -96,21 +97,28 @@ func (j *journey) fromSide() []step.Step {
 			step.Line{ // the long one
 				{Name: "copy squashfs", Do: j.copySquashfs},
 				{Name: "mount the new root", Do: j.mountRoot},
+				{Name: "install modules", Do: j.installModules},
+				{Name: "install mount points", Do: j.installMountPoints},
 			},
-			step.Line{ // needs the modloop alone
+			step.Line{
 				{Name: "copy modloop", Do: j.copyModloop},
 				{Name: "mount modloop", Do: j.mountModloop},
-				{Name: "load drivers", Optional: true, Do: j.loadDrivers},
+				step.Together(
+					step.Line{{Name: "load drivers", Optional: true, Do: j.loadDrivers}},
+					step.Line{ // needs none of those, where it is on the booted disk
+						{Name: "read psyops-secret", Optional: true, Do: j.readSecret},
+						{Name: "prepare the node's files", Do: j.prepareFiles},
+					},
+				),
 				{Name: "look for duplicates", Optional: true, Do: j.findDuplicates},
-				{Name: "read psyops-secret", Optional: true, Do: j.readSecret},
+				{Name: "wait for psyops-secret", Optional: true, Do: j.awaitSecret},
 				{Name: "name network links", Optional: true, Do: j.nameLinks},
-				{Name: "prepare the node's files", Do: j.prepareFiles},
 			},
 		),
-		{Name: "let go of the boot disk", Do: j.releaseDisk},
-		{Name: "install modules", Do: j.installModules},
-		{Name: "install psyops-secret", Do: j.installSecret},
-		{Name: "install mount points", Do: j.installMountPoints},
+		step.Together(
+			step.Line{{Name: "let go of the boot disk", Do: j.releaseDisk}},
+			step.Line{{Name: "install psyops-secret", Do: j.installSecret}},
+		),
 	}
 }
 
@@ -141,9 +149,10 @@ type journey struct {
 	squashfs string           // copy squashfs: the file to loop
 	modloop  string           // copy modloop: the file to loop
 	drivers  *Drivers         // load storage drivers, load drivers
-	node     secret.Node      // read psyops-secret
+	node     secret.Node      // read or wait for psyops-secret
+	secret   mounts.Volume    // likewise
+	files    []secret.File    // prepare the node's files, wait for psyops-secret
 	wired    string           // name network links: the first wired one
-	files    []secret.File    // prepare the node's files
 }
 
 // source is the path of a file on the mounted side.

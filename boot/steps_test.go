@@ -106,11 +106,11 @@ type lateDisk struct {
 	w *world
 }
 
-func (l lateDisk) Modaliases() ([]string, error) {
+func (l lateDisk) Modaliases(known map[string]bool) ([]string, error) {
 	if l.w.storage.Mounted(filepath.Join(l.w.machine.Root, layout.ModloopDir)) {
 		l.w.late.Do(func() { l.w.plug("vdb", "0bbb", "1bbb") })
 	}
-	return l.Modules.Modaliases()
+	return l.Modules.Modaliases(known)
 }
 
 func TestADiskThatComesLaterIsStillNamed(t *testing.T) {
@@ -156,7 +156,7 @@ type lateCard struct {
 	w *world
 }
 
-func (c lateCard) Modaliases() ([]string, error) {
+func (c lateCard) Modaliases(known map[string]bool) ([]string, error) {
 	if c.w.storage.Listeners() == 0 {
 		return nil, nil
 	}

@@ -106,7 +106,7 @@ func TestTheRealProgramsAcceptANodesFiles(t *testing.T) {
 	if n.Name != "one" || len(warnings) > 0 {
 		t.Errorf("at boot it is node %s, with warnings %v", n.Name, warnings)
 	}
-	if _, warnings := n.Install(""); len(warnings) > 0 {
+	if _, warnings := n.Install(); len(warnings) > 0 {
 		t.Errorf("installing it warns: %v", warnings)
 	}
 }

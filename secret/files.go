@@ -23,17 +23,16 @@ type File struct {
 
 // Where files go in the running system.
 const (
+	InterfacesPath = "/etc/network/interfaces"
 	hostnamePath   = "/etc/hostname"
 	mactabPath     = "/etc/mactab"
-	interfacesPath = "/etc/network/interfaces"
 	sshKeyPath     = "/etc/ssh/ssh_host_ed25519_key"
 )
 
-// Install lists what a node needs in its root. interfaces is the text of
-// /etc/network/interfaces for a node that has no network.interfaces, so that a
-// new node is reachable. The copies of the volume belong on a tmpfs at
-// layout.MountSecret that the caller mounts.
-func (n Node) Install(interfaces string) (files []File, warnings []error) {
+// Install lists what a node needs in its root: but for InterfacesPath, where the
+// volume has no network.interfaces. The copies of the volume belong on a tmpfs
+// at layout.MountSecret that the caller mounts.
+func (n Node) Install() (files []File, warnings []error) {
 	add := func(path string, mode fs.FileMode, data []byte) {
 		files = append(files, File{Path: path, Mode: mode, Data: Hide(data)})
 	}
@@ -43,9 +42,7 @@ func (n Node) Install(interfaces string) (files []File, warnings []error) {
 		add(mactabPath, 0o644, e.Data.Reveal())
 	}
 	if e, ok := n.Files[Interfaces]; ok {
-		add(interfacesPath, 0o644, e.Data.Reveal())
-	} else {
-		add(interfacesPath, 0o644, []byte(interfaces))
+		add(InterfacesPath, 0o644, e.Data.Reveal())
 	}
 	if e, ok := n.Files[SSHHostKey]; ok {
 		public, err := sshPublicKey(e.Data.Reveal(), n.safeName())

@@ -62,7 +62,7 @@ func TestANodeIsInstalledWithExactModesWhateverTheUmask(t *testing.T) {
 		NodenameFile: file("camp7\n"), Mactab: file("psy0 driver=x\n"), Interfaces: file("auto psy0\n"),
 		SSHHostKey: {Data: key}, AgeKey: file("AGE"), "own/run.sh": {Data: []byte("#!"), Mode: 0o755},
 	})
-	files, more := node.Install("eth0")
+	files, more := node.Install()
 	if len(warnings)+len(more) > 0 {
 		t.Fatal(warnings, more)
 	}
@@ -123,7 +123,8 @@ func TestWhatIsThereIsReplaced(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(root, "etc/network/interfaces")); err != nil {
 		t.Fatal(err)
 	}
-	files, _ := Unconfigured().Install("auto lo\n")
+	files, _ := Unconfigured().Install()
+	files = append(files, File{Path: InterfacesPath, Mode: 0o644, Data: Hide([]byte("auto lo\n"))})
 	if err := Install(root, files); err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +151,7 @@ func TestAFolderThatLeadsOutOfTheRootIsNotFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	node, _ := Read(fstest.MapFS{AgeKey: file("AGE")})
-	files, _ := node.Install("")
+	files, _ := node.Install()
 	err := Install(root, files)
 	if err == nil || !strings.Contains(err.Error(), "write /etc/hostname: ") {
 		t.Errorf("got %v, want an error of /etc/hostname", err)
@@ -174,7 +175,7 @@ func TestToorIsAddedOnceAndTheTablesKeepTheirModes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	files, _ := Node{Name: "x", Toor: true}.Install("")
+	files, _ := Node{Name: "x", Toor: true}.Install()
 	for range 2 {
 		if err := Install(root, files); err != nil {
 			t.Fatal(err)
@@ -216,7 +217,7 @@ func TestADamagedHostKeyIsNotInstalled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			node, _ := Read(fstest.MapFS{SSHHostKey: {Data: data}})
-			files, warnings := node.Install("")
+			files, warnings := node.Install()
 			if len(warnings) != 1 || !strings.Contains(warnings[0].Error(), SSHHostKey+" is not used: it ") || step.HintOf(warnings[0]) == "" {
 				t.Errorf("got warnings %v, want one with a hint", warnings)
 			}
@@ -232,7 +233,7 @@ func TestADamagedHostKeyIsNotInstalled(t *testing.T) {
 func TestAHostKeyWithCRLFWorks(t *testing.T) {
 	key := testdata(t, "ed25519")
 	node, _ := Read(fstest.MapFS{SSHHostKey: {Data: bytes.ReplaceAll(key, []byte("\n"), []byte("\r\n"))}})
-	files, warnings := node.Install("")
+	files, warnings := node.Install()
 	for _, f := range files {
 		if f.Path == sshKeyPath && bytes.Equal(f.Data.Reveal(), key) && len(warnings) == 0 {
 			return

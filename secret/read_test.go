@@ -261,7 +261,7 @@ func FuzzRead(f *testing.F) {
 		node, _ := Read(fstest.MapFS{NodenameFile: {Data: nodename}, TestingEnv: {Data: testing}, SSHHostKey: {Data: key}})
 		checkEnv(t, node.Env())
 		checkEnv(t, Node{Name: string(nodename)}.Env())
-		files, _ := node.Install("eth0")
+		files, _ := node.Install()
 		for _, file := range files {
 			if !fs.ValidPath(strings.TrimPrefix(file.Path, "/")) {
 				t.Errorf("%q is not a path below a root", file.Path)

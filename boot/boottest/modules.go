@@ -56,7 +56,7 @@ func (m *Modules) Loaded() ([]string, error) {
 }
 
 // Modaliases lists the devices that the loaded modules show.
-func (m *Modules) Modaliases() ([]string, error) {
+func (m *Modules) Modaliases(known map[string]bool) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := slices.Clone(m.Devices)
