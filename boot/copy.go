@@ -40,7 +40,8 @@ func (j *journey) fetch(ctx context.Context, r *step.Reporter, name string) (pat
 		return "", err
 	}
 	hash := sha256.New()
-	options := mounts.CopyOptions{Progress: func(done int64) { r.Progress(done, want.Size) }}
+	// What comes after the modloop has time until the squashfs is there.
+	options := mounts.CopyOptions{Urgent: name == layout.Squashfs, Progress: func(done int64) { r.Progress(done, want.Size) }}
 	if listed {
 		options.Size, options.Hash = want.Size, hash
 	}

@@ -275,8 +275,9 @@ func TestDevicesAreReadFromSysfs(t *testing.T) {
 	if want := []string{"dmi:bvnX:", "input:b1", "mmc:block", "pci:v1", "virtio:d1"}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
-	late := filepath.Join(root, "sys/bus/virtio/devices/virtio1")
-	if err := errors.Join(os.Mkdir(late, 0o755), os.WriteFile(filepath.Join(late, "modalias"), []byte("virtio:d2\n"), 0o644)); err != nil {
+	virtio := filepath.Join(root, "sys/bus/virtio/devices")
+	if err := errors.Join(os.Mkdir(virtio+"/virtio1", 0o755), os.WriteFile(virtio+"/virtio1/modalias", []byte("virtio:d2\n"), 0o644),
+		os.WriteFile(virtio+"/virtio0/modalias", []byte("not read again\n"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := kernel.Modaliases(known); err != nil || !reflect.DeepEqual(got, []string{"virtio:d2"}) {

@@ -17,6 +17,7 @@ import (
 type CopyOptions struct {
 	Size     int64            // the size that the file must have; 0 where not known
 	Hash     io.Writer        // gets the same bytes, in order
+	Urgent   bool             // somebody waits for the hash: it goes before what else the machine does
 	Progress func(done int64) // told after each 4 MiB that are through
 }
 
@@ -83,11 +84,7 @@ func CopyFile(ctx context.Context, dst io.Writer, src string, o CopyOptions) (in
 	if o.Size != 0 && info.Size() != o.Size {
 		return 0, &SizeError{src, info.Size(), o.Size}
 	}
-	sinks := []io.Writer{dst}
-	if o.Hash != nil {
-		sinks = append(sinks, o.Hash)
-	}
-	line, err := newPipeline(sinks, o.Progress)
+	line, err := newPipeline(dst, o)
 	if err != nil {
 		return 0, step.WithHint(fmt.Errorf("copy %s: buffers: %w", src, err), "there is too little memory")
 	}

@@ -27,17 +27,18 @@ type buffer struct {
 
 // newPipeline takes its buffers from the kernel: they begin on a page, as
 // O_DIRECT wants, and go back at once when the copy is done.
-func newPipeline(sinks []io.Writer, progress func(int64)) (*pipeline, error) {
+func newPipeline(dst io.Writer, o CopyOptions) (*pipeline, error) {
 	memory, err := unix.Mmap(-1, 0, copyBuffers*copyBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{free: make(chan *buffer, copyBuffers), memory: memory, progress: progress}
+	p := &pipeline{free: make(chan *buffer, copyBuffers), memory: memory, progress: o.Progress}
 	for i := range copyBuffers {
 		p.free <- &buffer{bytes: memory[i*copyBytes:][:copyBytes:copyBytes]}
 	}
-	for _, w := range sinks {
-		p.sinks = append(p.sinks, startSink(w))
+	p.sinks = []*sink{startSink(dst, false)}
+	if o.Hash != nil {
+		p.sinks = append(p.sinks, startSink(o.Hash, o.Urgent))
 	}
 	return p, nil
 }
