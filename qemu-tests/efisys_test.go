@@ -234,7 +234,6 @@ func copyVolume(t *testing.T, label layout.Label, to string) {
 // moves it to the new loader, which starts the same side; then it is updated as
 // any other.
 func TestADiskOfTheFirstPsyopsOSIsMovedAndThenUpdated(t *testing.T) {
-	unproven(t)
 	dir, version := t.TempDir(), laterVersion(t)
 	newerESP(t, dir, version)
 	os1 := newerRelease(t)
