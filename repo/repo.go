@@ -172,21 +172,43 @@ func (r Repository) anyKind(ctx context.Context, keys release.Keys, name string)
 }
 
 // addSignatures adds those of each trusted key, X.minisig.KEYID, as far as
-// they are there.
+// they are there. name is what the first one was found under.
 func (r Repository) addSignatures(ctx context.Context, keys release.Keys, name string, to *Release) error {
+	names := []string{name}
+	if beside := besideTar(keys, to.Signatures[0]); beside != "" && beside != name {
+		names = append(names, beside)
+	}
 	for _, key := range keys.All() {
 		suffix := "." + key.ID()
 		if slices.Contains(to.suffixes, suffix) {
 			continue
 		}
-		content, _, _, err := r.place.signature(ctx, name+suffix)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		for _, name := range names {
+			content, _, _, err := r.place.signature(ctx, name+suffix)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			to.Signatures, to.suffixes = append(to.Signatures, content), append(to.suffixes, suffix)
+			break
 		}
-		if err != nil {
-			return err
-		}
-		to.Signatures, to.suffixes = append(to.Signatures, content), append(to.suffixes, suffix)
 	}
 	return nil
+}
+
+// besideTar is the name of a signature beside its tar, as the signature itself
+// tells it: a web server may give what latest links to, and no redirect. To look
+// for more signatures there the word of one trusted key is enough.
+func besideTar(keys release.Keys, signature []byte) string {
+	one, err := release.NewKeys(1, keys.All()...)
+	if err != nil {
+		return ""
+	}
+	info, err := one.Info(signature)
+	if err != nil || info.Filename == "" {
+		return ""
+	}
+	return info.Filename + ".minisig"
 }

@@ -106,6 +106,21 @@ func TestTwoSignaturesAreFetchedWhereTwoAreWanted(t *testing.T) {
 	if found := latest(t, open(t, s.address()), keys); len(found.Signatures) != 2 {
 		t.Errorf("got %d signatures", len(found.Signatures))
 	}
+	// A web server that shows a folder follows its links, and redirects nobody.
+	s.spoil = func(w http.ResponseWriter, r *http.Request, name string, _ int) bool {
+		switch {
+		case name == release.LatestSignature(release.OS, "x86_64"):
+			_, _ = w.Write(m.signature)
+		case strings.Contains(name, ".latest."):
+			http.NotFound(w, r)
+		default:
+			return false
+		}
+		return true
+	}
+	if found := latest(t, open(t, s.address()), keys); len(found.Signatures) != 2 {
+		t.Errorf("without a redirect: got %d signatures", len(found.Signatures))
+	}
 }
 
 func TestRedirectsAreBounded(t *testing.T) {
