@@ -37,17 +37,11 @@ func (b *booting) trialSink() step.Sink {
 	if !b.onTrial() {
 		return func(step.Event) {}
 	}
-	p := trial.Progress{Stage: trial.Booting}
+	var steps trial.Steps
 	return func(e step.Event) {
-		switch {
-		case e.Kind == step.Started:
-			p.Detail = e.Step
-		case e.Key == "release":
-			p.Release = fmt.Sprint(e.Value)
-		default:
-			return
+		if p, news := steps.Heard(e); news {
+			_ = trial.Tell("/", p)
 		}
-		_ = trial.Tell("/", p)
 	}
 }
 

@@ -210,6 +210,37 @@ func TestAFailureThatCannotBeRecordedRestartsAllTheSame(t *testing.T) {
 	}
 }
 
+// The step that hangs, and not one that has begun after it and is done.
+func TestTheStepsThatInitIsAtAreTold(t *testing.T) {
+	var s Steps
+	for _, c := range []struct {
+		in   step.Event
+		want string // "" for no news
+	}{
+		{step.Event{Kind: step.Started, Step: "find the side"}, "find the side"},
+		{step.Event{Kind: step.Finished, Step: "find the side"}, ""},
+		{step.Event{Kind: step.Started, Step: "copy squashfs"}, "copy squashfs"},
+		{step.Event{Kind: step.Note, Key: "release", Value: "20261121-100000"}, "copy squashfs"},
+		{step.Event{Kind: step.Started, Step: "prepare the node's files"}, "copy squashfs, prepare the node's files"},
+		{step.Event{Kind: step.Progress, Step: "copy squashfs"}, ""},
+		{step.Event{Kind: step.Finished, Step: "prepare the node's files"}, "copy squashfs"},
+		{step.Event{Kind: step.Started, Step: "look for duplicates"}, "copy squashfs, look for duplicates"},
+		{step.Event{Kind: step.Failed, Step: "look for duplicates", Optional: true}, "copy squashfs"},
+		{step.Event{Kind: step.Failed, Step: "copy squashfs"}, ""},
+		{step.Event{Kind: step.Started, Step: "load drivers"}, ""}, // beside the emergency shell
+		{step.Event{Kind: step.Finished, Step: "load drivers"}, ""},
+		{step.Event{Kind: step.Started, Step: "copy squashfs"}, "copy squashfs"},
+	} {
+		p, news := s.Heard(c.in)
+		if news != (c.want != "") || news && p.Detail != c.want {
+			t.Errorf("after %v: got %+v, %t, want %q", c.in, p, news, c.want)
+		}
+	}
+	if p, _ := s.Heard(step.Event{Kind: step.Started, Step: "hand over"}); p.Release != "20261121-100000" || p.Stage != Booting {
+		t.Errorf("got %+v", p)
+	}
+}
+
 func TestProgressIsToldAndRead(t *testing.T) {
 	root := t.TempDir()
 	if got := Told(root); got != (Progress{}) {

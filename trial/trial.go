@@ -17,9 +17,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"psyopsOS/layout"
+	"psyopsOS/step"
 )
 
 // A Stage is how far a boot on trial has come.
@@ -73,6 +76,37 @@ func Told(root string) Progress {
 		return Progress{}
 	}
 	return p
+}
+
+// Steps are those that init is at: several, where they are done side by side.
+type Steps struct {
+	at      []string
+	failed  string // until it is repeated
+	release string
+}
+
+// Heard takes in an event of the boot. The progress is news unless nothing is
+// left to be at: what was told last is then the best that can be said until the
+// next step begins. While a failure is handled, which init tells itself, what
+// goes on beside it is no news.
+func (s *Steps) Heard(e step.Event) (p Progress, news bool) {
+	switch {
+	case e.Kind == step.Started:
+		s.at = append(s.at, e.Step)
+		if e.Step == s.failed {
+			s.failed = ""
+		}
+	case e.Kind == step.Finished, e.Kind == step.Failed:
+		if e.Kind == step.Failed && !e.Optional {
+			s.failed = e.Step
+		}
+		s.at = slices.DeleteFunc(s.at, func(at string) bool { return at == e.Step })
+	case e.Key == "release":
+		s.release = fmt.Sprint(e.Value)
+	default:
+		return Progress{}, false
+	}
+	return Progress{Stage: Booting, Detail: strings.Join(s.at, ", "), Release: s.release}, len(s.at) > 0 && s.failed == ""
 }
 
 // A Verdict is what the deadline does about a trial.
