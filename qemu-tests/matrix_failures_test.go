@@ -113,7 +113,6 @@ start() { while :; do sleep 9; done; }
 // restarts the machine when its time is over. (Only initWithFaults obeys
 // psyopsos.fault=.)
 func TestAReleaseThatHangsOnItsWayEndsOnTheOldSide(t *testing.T) {
-	unproven(t)
 	newNode(t, "psyopsos.deadline=60 psyopsos.fault=copy squashfs:hang").failsAndFallsBack(t,
 		failing{name: "init hangs in a step", part: initWithFaults, tries: 1,
 			reason: "not committed 1m0s after the kernel's start: init was at the step"},
