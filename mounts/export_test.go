@@ -46,3 +46,8 @@ func PlanMoves(points []MountPoint, newRoot string) (moves, hidden []string, sha
 	}
 	return moves, hidden, plan.shared, plan.keepFiles, err
 }
+
+// OpenLoop opens the node of a loop device for a mount.
+func (l Linux) OpenLoop(number int, m LoopMount) (*os.File, error) {
+	return l.openLoop(number, m.mode())
+}

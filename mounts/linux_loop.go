@@ -35,16 +35,21 @@ func (m LoopMount) flags() Flags {
 	return m.Flags | ReadOnly
 }
 
+// mode is how file and device are opened: the kernel makes a device read-only
+// where either is.
+func (m LoopMount) mode() int {
+	if m.Writable {
+		return os.O_RDWR
+	}
+	return os.O_RDONLY
+}
+
 // maxLoopTries bounds how often another process may snatch the free device
 // that the kernel named.
 const maxLoopTries = 64
 
 func (l Linux) attach(m LoopMount) (*os.File, error) {
-	mode := os.O_RDONLY
-	if m.Writable {
-		mode = os.O_RDWR
-	}
-	file, err := os.OpenFile(l.path(m.File), mode, 0)
+	file, err := os.OpenFile(l.path(m.File), m.mode(), 0)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +73,7 @@ func (l Linux) attachFree(control, file *os.File, m LoopMount) (*os.File, error)
 	if err != nil {
 		return nil, fmt.Errorf("find a free loop device: %w", err)
 	}
-	device, err := l.openLoop(number)
+	device, err := l.openLoop(number, m.mode())
 	if err != nil {
 		return nil, err
 	}
@@ -91,9 +96,9 @@ func (l Linux) attachFree(control, file *os.File, m LoopMount) (*os.File, error)
 
 // openLoop opens the node of a loop device. devtmpfs has it by the time that
 // the kernel names the device; in any other /dev it is made here.
-func (l Linux) openLoop(number int) (*os.File, error) {
+func (l Linux) openLoop(number, mode int) (*os.File, error) {
 	node := l.path(fmt.Sprintf("/dev/loop%d", number))
-	device, err := os.Open(node)
+	device, err := os.OpenFile(node, mode, 0)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return device, err
 	}
@@ -109,7 +114,7 @@ func (l Linux) openLoop(number int) (*os.File, error) {
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, fmt.Errorf("make %s: %w", node, err)
 	}
-	return os.Open(node)
+	return os.OpenFile(node, mode, 0)
 }
 
 // Loops reads what sysfs tells of each loop device.

@@ -186,3 +186,19 @@ func TestAMountIsToldAsAPersonWouldTypeIt(t *testing.T) {
 		}
 	}
 }
+
+// The kernel makes a loop device read-only that was opened so, whatever its
+// flags say, and the mount of it fails with "permission denied".
+func TestALoopDeviceIsOpenedForWhatTheMountWants(t *testing.T) {
+	sys := machine(t, map[string]string{"/dev/loop3": "x"})
+	for _, writable := range []bool{false, true} {
+		device, err := sys.OpenLoop(3, mounts.LoopMount{Writable: writable})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := device.WriteString("y"); (err == nil) != writable {
+			t.Errorf("writable %t: a write gives %v", writable, err)
+		}
+		device.Close()
+	}
+}
