@@ -51,7 +51,6 @@ func initramfsOf(t *testing.T, keys map[string][]byte) string {
 // applied and booted; one of two is refused with the counts. Beside that the
 // image of a disk is updated through loop devices, as on a build machine.
 func TestTwoOfThreeKeysAreAppliedAndBooted(t *testing.T) {
-	unproven(t)
 	images(t) // makes the key
 	first := buildKey(t)
 	keys := map[string][]byte{release.ThresholdFile: []byte("2\n")}
@@ -104,14 +103,18 @@ func TestTwoOfThreeKeysAreAppliedAndBooted(t *testing.T) {
 
 	// The image of a disk, on another disk: its volumes are mounted through
 	// loop devices, which are gone again at the end.
-	g.Runs("mkdir -p /mnt/files && mount -t ext4 /dev/vdb /mnt/files")
-	image := "neuralupgrade --efisys-dev /mnt/files/disk.img --booted-mock a "
-	t.Log(g.Runs(image + "apply b 2>&1"))
-	g.Runs(image + "show | grep -q 'nextboot_label: psyopsOS-B'")
-	if output, code := g.Tries(image + "check --target b 2>&1"); code != 0 || !strings.Contains(output, "b: psyopsOS-B is version "+repo.version) {
-		t.Errorf("the image: exit status %d\n%s", code, output)
-	}
-	g.Runs("umount /mnt/files")
+	t.Run("the image of a disk", func(t *testing.T) {
+		// Seen to fail on the loop device, which is mended since (package mounts).
+		unproven(t)
+		g.Runs("mkdir -p /mnt/files && mount -t ext4 /dev/vdb /mnt/files")
+		image := "neuralupgrade --efisys-dev /mnt/files/disk.img --booted-mock a "
+		t.Log(g.Runs(image + "apply b 2>&1"))
+		g.Runs(image + "show | grep -q 'nextboot_label: psyopsOS-B'")
+		if output, code := g.Tries(image + "check --target b 2>&1"); code != 0 || !strings.Contains(output, "b: psyopsOS-B is version "+repo.version) {
+			t.Errorf("the image: exit status %d\n%s", code, output)
+		}
+		g.Runs("umount /mnt/files")
+	})
 
 	g.Restarts("reboot")
 	g.Sees(func(e step.Event) bool { return e.Key == "device" && e.Value == "vda4" })
