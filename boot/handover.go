@@ -7,17 +7,15 @@ import (
 	"psyopsOS/step"
 )
 
-// Handover is the very last step: the report is written, every mount is moved
-// along, the initramfs's memory is freed, and the new init takes PID 1. It
-// comes back only with an error.
-func Handover(c Cmdline, m Machine, writeReport func() error) step.Step {
+// Handover is the very last step: lastWords are said, the report among them,
+// every mount is moved along, the initramfs's memory is freed, and the new init
+// takes PID 1. It comes back only with an error.
+func Handover(c Cmdline, m Machine, lastWords func() error) step.Step {
 	return step.Step{Name: "hand over", Do: func(ctx context.Context, r *step.Reporter) error {
 		r.Note("to %s", c.Init)
-		if err := writeReport(); err != nil {
-			return c.withHint(err)
-		}
 		return c.withHint(m.Handover(mounts.HandoverPlan{
 			NewRoot: m.newPath(), Init: c.Init, Args: c.InitArgs, Env: environment(), Console: "/dev/console",
+			LastWords: lastWords,
 		}))
 	}}
 }

@@ -63,7 +63,7 @@ func newWorld(t *testing.T) *world {
 	w.storage.OnMount = w.mount
 	w.machine = boot.Machine{
 		Storage: w.storage, Modules: w.modules, Links: w.links, Keys: keys, Kernel: kernel, Root: t.TempDir(),
-		Handover: func(p mounts.HandoverPlan) error { w.handed = append(w.handed, p); return nil },
+		Handover: func(p mounts.HandoverPlan) error { w.handed = append(w.handed, p); return p.LastWords() },
 	}
 	w.write("lib/modules/"+kernel+"/modules.dep", "")
 	return w

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+
+	"psyopsOS/step"
 )
 
 // A HandoverPlan is what the new root's init gets.
@@ -16,6 +18,9 @@ type HandoverPlan struct {
 	// Console is opened on the new init's descriptors 0 to 2: a path;
 	// /dev/console where it is empty, /dev/null where it cannot be opened.
 	Console string
+	// LastWords is what has to be done before anything that cannot be undone. It
+	// runs beside the preparations; its error ends the hand-over. May be nil.
+	LastWords func() error
 	// OnLeft is asked about each mount that cannot come along, before anything
 	// is done that cannot be undone: an error ends the hand-over, nil goes on
 	// without that mount. Where OnLeft is nil each such mount ends it.
@@ -50,25 +55,19 @@ const (
 )
 
 func (a acts) handover(sys System, plan HandoverPlan) error {
-	moves, err := a.check(sys, plan)
-	if err != nil {
+	said := plan.sayLastWords()
+	ready, err := a.prepare(sys, plan)
+	if err = errors.Join(err, <-said); err != nil {
+		_ = ready.console.Close() // says only that there is none
 		return fmt.Errorf("hand over to %s in %s: %w", plan.Init, plan.NewRoot, err)
 	}
-	coming, err := a.makePoints(moves, plan)
-	if err != nil {
-		return fmt.Errorf("hand over: %w", err)
-	}
-	console, err := a.console(plan.Console)
-	if err != nil {
-		return fmt.Errorf("hand over: %w", err)
-	}
-	defer console.Close()
-	if moves.shared {
+	defer ready.console.Close()
+	if ready.shared {
 		if err := sys.MakePrivate("/"); err != nil {
 			return fmt.Errorf("hand over: %w", err)
 		}
 	}
-	moved, err := moveAll(sys, coming, plan)
+	moved, err := moveAll(sys, ready.coming, plan)
 	if err != nil {
 		return fmt.Errorf("hand over: %w", errors.Join(err, moveBack(sys, moved)))
 	}
@@ -76,13 +75,42 @@ func (a acts) handover(sys System, plan HandoverPlan) error {
 	if err != nil {
 		return fmt.Errorf("hand over: %w", errors.Join(err, moveBack(sys, moved)))
 	}
-	if !moves.keepFiles {
+	if !ready.keepFiles {
 		// What cannot be deleted only costs memory.
 		_ = a.empty(oldRoot)
 	}
 	_ = oldRoot.Close()
-	err = a.execute(console, append([]string{plan.Init}, plan.Args...), plan.Env)
+	err = a.execute(ready.console, append([]string{plan.Init}, plan.Args...), plan.Env)
 	return fmt.Errorf("hand over: start %s: %w", plan.Init, err)
+}
+
+func (p HandoverPlan) sayLastWords() <-chan error {
+	said := make(chan error, 1)
+	if p.LastWords == nil {
+		said <- nil
+		return said
+	}
+	go func() { said <- step.Guard(p.LastWords) }()
+	return said
+}
+
+// prepared is all that a hand-over needs before it changes anything that a
+// failure would have to undo.
+type prepared struct {
+	rootMoves
+	coming  []move // those that have a mount point
+	console *os.File
+}
+
+func (a acts) prepare(sys System, plan HandoverPlan) (p prepared, err error) {
+	if p.rootMoves, err = a.check(sys, plan); err != nil {
+		return p, err
+	}
+	if p.coming, err = a.makePoints(p.rootMoves, plan); err != nil {
+		return p, err
+	}
+	p.console, err = a.console(plan.Console)
+	return p, err
 }
 
 // check holds every guard and touches nothing.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"psyopsOS/mounts"
 	"psyopsOS/mounts/mountstest"
@@ -252,5 +253,29 @@ func TestPropagationEndsBeforeSharedMountsAreMoved(t *testing.T) {
 	}
 	if got := b.moves(); len(got) == 0 || got[0] != "MakePrivate /" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestLastWordsAreSaidBeforeAnythingIsMoved(t *testing.T) {
+	b := newBench(t)
+	var movedBefore []string
+	b.plan.LastWords = func() error {
+		time.Sleep(20 * time.Millisecond) // the preparations are done long before
+		movedBefore = b.moves()
+		return nil
+	}
+	if err := b.acts.Handover(b.sys, b.plan); !errors.Is(err, errReplaced) || len(movedBefore) > 0 {
+		t.Errorf("%v; moved before the last words: %q", err, movedBefore)
+	}
+	for name, words := range map[string]func() error{
+		"an error": func() error { return syscall.ENOSPC },
+		"a panic":  func() error { panic(syscall.ENOSPC) },
+	} {
+		b := newBench(t)
+		b.plan.LastWords = words
+		err := b.acts.Handover(b.sys, b.plan)
+		if err == nil || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) || len(b.moves()) > 0 {
+			t.Errorf("%s: got %v, moved %q", name, err, b.moves())
+		}
 	}
 }
