@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -25,9 +24,6 @@ func pid1() {
 	// The tables of a generic kernel's modules make some 10 MB of garbage:
 	// collecting it at 4 took 30 ms, and all of it goes with the hand-over.
 	debug.SetGCPercent(400)
-	// The kernel knows which thread goes first, the Go runtime does not: with a
-	// place for each of them the kernel decides.
-	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
 	b := &booting{}
 	err := step.Guard(b.run)
 	b.story.flush()
