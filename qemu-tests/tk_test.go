@@ -120,7 +120,10 @@ func TestAnUnpackedSideBootsInTheTerminal(t *testing.T) {
 	tty.types("root\r")
 	tty.says("# ")
 	// What Ctrl-C ends is the guest's command, and not the machine.
-	tty.types("sleep 1000; echo EN''DED\r")
+	// A Ctrl-C that comes before the shell has let go of the terminal is a letter.
+	tty.types("echo SLE''EPS; sleep 1000; echo EN''DED\r")
+	tty.says("SLEEPS")
+	time.Sleep(2 * time.Second)
 	tty.types("\x03")
 	tty.says("# ")
 	tty.types("echo ALI''VE; cat /proc/cmdline\r")
