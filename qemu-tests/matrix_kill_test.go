@@ -36,7 +36,6 @@ done`
 // another run completes. The points are random, one in each twentieth of the
 // time that an apply takes; PSYOPSOS_TEST_SEED repeats those of another run.
 func TestAnApplyThatIsKilledAgainAndAgainIsFinishedAfterTheNextBoot(t *testing.T) {
-	unproven(t)
 	n := newNode(t, "")
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("PSYOPSOS_TEST_SEED"); text != "" {
