@@ -46,9 +46,9 @@ func (p *present) machine(m Machine) Machine {
 	return m
 }
 
-// startsAnew reports whether QEMU, which told these events, has ended because of
-// a reset. It also takes note of what the guest has made of its clock.
-func (v *VM) startsAnew(told []QMPEvent) bool {
+// startsAnew reports whether a QEMU with m, which told these events, has ended
+// because of a reset. It also takes note of what the guest has made of its clock.
+func (p *present) startsAnew(m Machine, told []QMPEvent) bool {
 	reset := false
 	var ahead float64 // of the clock that QEMU was started with, in seconds
 	for _, e := range told {
@@ -59,19 +59,27 @@ func (v *VM) startsAnew(told []QMPEvent) bool {
 			ahead, _ = e.Data["offset"].(float64)
 		}
 	}
-	v.now.clock += time.Duration(ahead) * time.Second
-	return reset && v.Machine.resetsAreStarts()
+	p.clock += time.Duration(ahead) * time.Second
+	return reset && m.resetsAreStarts()
+}
+
+// args are QEMU's for m as it is now.
+func (p *present) args(m Machine, dir string, ports func(Machine, string) []string) ([]string, error) {
+	a, err := args(p.machine(m), dir, ports)
+	if m.WithDefaults().resetsAreStarts() {
+		a = append(a, "-no-reboot")
+	}
+	if p.clock != 0 {
+		a = append(a, "-rtc", "base="+time.Now().Add(p.clock).UTC().Format("2006-01-02T15:04:05"))
+	}
+	return a, err
 }
 
 // again runs another QEMU after a reset.
 func (v *VM) again(ctx context.Context, f *runFiles) error {
-	args, err := Args(v.now.machine(v.Machine), v.Dir)
+	args, err := v.now.args(v.Machine, v.Dir, inherited)
 	if err != nil {
 		return err
-	}
-	args = append(args, "-no-reboot")
-	if v.now.clock != 0 {
-		args = append(args, "-rtc", "base="+time.Now().Add(v.now.clock).UTC().Format("2006-01-02T15:04:05"))
 	}
 	return v.process(ctx, args, f, func() { _, _ = v.monitor.send("qmp_capabilities", nil) })
 }

@@ -7,11 +7,13 @@ import (
 	"strings"
 )
 
-// File descriptors that QEMU inherits from Start.
+// File descriptors that QEMU inherits.
 const (
 	fdConsole = 3
 	fdEvents  = 4
 	fdQMP     = 5
+
+	fdTerminalQMP = 3 // of Interactive, which passes on no other
 )
 
 // Args are QEMU's arguments for m as Start runs it, without the program's
@@ -74,7 +76,8 @@ func inherited(m Machine, _ string) []string {
 // terminal gives the console to the person: Ctrl-C goes to the guest, Ctrl-A X
 // leaves, Ctrl-A C is QEMU's monitor.
 func terminal(m Machine, dir string) []string {
-	a := []string{"-chardev", "stdio,id=console,mux=on,signal=off", "-mon", "chardev=console,mode=readline"}
+	a := []string{"-chardev", "stdio,id=console,mux=on,signal=off", "-mon", "chardev=console,mode=readline",
+		"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", fdTerminalQMP), "-mon", "chardev=qmp,mode=control"}
 	if !m.NoConsole {
 		a = append(a, serial(0, "console")...)
 	}

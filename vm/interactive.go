@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"syscall"
 	"time"
@@ -23,7 +24,8 @@ type Terminal struct {
 // guest has powered off or the user has left. QEMU puts the terminal into raw
 // mode and back; when ctx ends it is asked to go first, so that it can.
 func Interactive(ctx context.Context, m Machine, dir string, t Terminal) error {
-	args, err := TerminalArgs(m, dir)
+	var now present
+	args, err := now.args(m, dir, terminal)
 	if err != nil {
 		return err
 	}
@@ -31,15 +33,42 @@ func Interactive(ctx context.Context, m Machine, dir string, t Terminal) error {
 	if err := prepare(m, dir); err != nil {
 		return fmt.Errorf("prepare the virtual machine: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, m.Binary, args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = t.In, t.Out, t.Err
+	for {
+		told, err := inTerminal(ctx, m.Binary, args, t)
+		if err != nil {
+			if ctx.Err() != nil {
+				err = errors.Join(context.Cause(ctx), err)
+			}
+			return fmt.Errorf("run %s: %w", m.Binary, missing(err))
+		}
+		if !now.startsAnew(m, told) {
+			return nil
+		}
+		if args, err = now.args(m, dir, terminal); err != nil {
+			return err
+		}
+	}
+}
+
+// inTerminal is one run of QEMU, and what it told on its monitor.
+func inTerminal(ctx context.Context, binary string, args []string, t Terminal) (told []QMPEvent, err error) {
+	ours, theirs, err := socketPair("qmp")
+	if err != nil {
+		return nil, err
+	}
+	defer ours.Close()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = t.In, t.Out, t.Err, []*os.File{theirs}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			err = errors.Join(context.Cause(ctx), err)
-		}
-		return fmt.Errorf("run %s: %w", m.Binary, missing(err))
+	err = cmd.Start()
+	_ = theirs.Close()
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	monitor := newMonitor()
+	monitor.attach(ours)
+	_, _ = monitor.send("qmp_capabilities", nil) // without it nothing is told
+	monitor.read(ours)
+	return monitor.seen(), cmd.Wait()
 }

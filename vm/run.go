@@ -46,14 +46,11 @@ type VM struct {
 // Start runs m. The files of the run go to dir, which may not be shared by two
 // running machines. QEMU dies with ctx, with Close, and with this process.
 func Start(ctx context.Context, m Machine, dir string) (*VM, error) {
-	args, err := Args(m, dir)
+	args, err := new(present).args(m, dir, inherited)
 	if err != nil {
 		return nil, err
 	}
 	m = m.WithDefaults()
-	if m.resetsAreStarts() {
-		args = append(args, "-no-reboot")
-	}
 	if err := prepare(m, dir); err != nil {
 		return nil, fmt.Errorf("prepare the virtual machine: %w", err)
 	}
@@ -140,7 +137,7 @@ func (v *VM) run(ctx context.Context, args []string, f *runFiles, started chan<-
 	v.exit = v.process(ctx, args, f, func() { started <- nil })
 	for told := 0; v.exit == nil && ctx.Err() == nil; {
 		events := v.QMPEvents()
-		if !v.startsAnew(events[told:]) {
+		if !v.now.startsAnew(v.Machine, events[told:]) {
 			break
 		}
 		told = len(events)

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,9 @@ func TestMain(m *testing.M) {
 // fakeQEMU boots at once: it says a line on the console and an event, then
 // answers the monitor until it is told to quit.
 func fakeQEMU(manner string) int {
+	if manner == "in the terminal" {
+		return fakeInTerminal(os.NewFile(fdTerminalQMP, "qmp"))
+	}
 	console, events, qmp := os.NewFile(fdConsole, "console"), os.NewFile(fdEvents, "events"), os.NewFile(fdQMP, "qmp")
 	if manner == "refuses" {
 		fmt.Fprintln(os.Stderr, "qemu-system-x86_64: unknown machine")
@@ -80,6 +84,50 @@ func fakeQEMU(manner string) int {
 		}
 	}
 	return 4
+}
+
+// fakeInTerminal resets once, and then powers off. That its clock was set says
+// that this is the second time.
+func fakeInTerminal(qmp *os.File) int {
+	fmt.Printf("started with %s\r\n", strings.Join(os.Args[1:], " "))
+	fmt.Fprintf(qmp, `{"QMP": {"version": {}, "capabilities": []}}`+"\r\n")
+	if asked, err := bufio.NewReader(qmp).ReadString('\n'); err != nil || !strings.Contains(asked, "qmp_capabilities") {
+		return 3
+	}
+	reason := "guest-shutdown"
+	if !slices.Contains(os.Args, "-rtc") {
+		fmt.Fprintf(qmp, `{"event": "RTC_CHANGE", "data": {"offset": 60}}`+"\r\n")
+		reason = "guest-reset"
+	}
+	fmt.Fprintf(qmp, `{"event": "SHUTDOWN", "data": {"guest": true, "reason": "%s"}}`+"\r\n", reason)
+	return 0
+}
+
+// Somebody types reboot.
+func TestAResetInTheTerminalIsAnotherQEMUToo(t *testing.T) {
+	t.Setenv("VM_TEST_QEMU", "in the terminal")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(disk, []byte("variables"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	m := Machine{Binary: self, Firmware: Firmware{disk, disk}, Disks: []Disk{{ID: "root", Path: disk, Snapshot: true}}}
+	if err := Interactive(soon(t), m, t.TempDir(), Terminal{Out: &said, Err: &said}); err != nil {
+		t.Fatal(err)
+	}
+	runs := strings.Split(strings.TrimSpace(said.String()), "\r\n")
+	if len(runs) != 2 || !strings.HasPrefix(runs[1], runs[0]+" -rtc base=") || !strings.HasSuffix(runs[0], " -no-reboot") {
+		t.Errorf("got %q", runs)
+	}
+	said.Reset()
+	m.NoReboot = true
+	if err := Interactive(soon(t), m, t.TempDir(), Terminal{Out: &said, Err: &said}); err != nil || strings.Count(said.String(), "started") != 1 {
+		t.Errorf("a machine that shall not restart: %v, %q", err, &said)
+	}
 }
 
 // started is a VM whose QEMU is this program, in the given manner.
