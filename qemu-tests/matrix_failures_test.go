@@ -115,7 +115,7 @@ start() { while :; do sleep 9; done; }
 func TestAReleaseThatHangsOnItsWayEndsOnTheOldSide(t *testing.T) {
 	newNode(t, "psyopsos.deadline=60 psyopsos.fault=copy squashfs:hang").failsAndFallsBack(t,
 		failing{name: "init hangs in a step", part: initWithFaults, tries: 1,
-			reason: "not committed 1m0s after the kernel's start: init was at the step"},
+			reason: "not committed 1m0s after the kernel's start: init was at the step copy squashfs"},
 		failing{name: "the default runlevel is never reached", tries: 1,
 			part:   root(map[string]string{"etc/init.d/database": serviceThatHangs}, map[string]string{"database": "default"}),
 			reason: "not committed 1m0s after the kernel's start: the health service never started"})

@@ -41,7 +41,10 @@ func TestASideThatWasNotSignedSoIsRefusedByARealMachine(t *testing.T) {
 			s.sign(buildKey(t), func(m *release.Manifest) {
 				m.Release = "20260101-000000"
 				for i := range m.Files {
-					m.Files[i].SHA256 = strings.Repeat("0f", 32)
+					// The two are hashed side by side: only one can be the first.
+					if m.Files[i].Path != layout.Squashfs {
+						m.Files[i].SHA256 = strings.Repeat("0f", 32)
+					}
 				}
 			})
 		}, "copy modloop", "the manifest says 0f0f"},
