@@ -104,8 +104,6 @@ func TestTwoOfThreeKeysAreAppliedAndBooted(t *testing.T) {
 	// The image of a disk, on another disk: its volumes are mounted through
 	// loop devices, which are gone again at the end.
 	t.Run("the image of a disk", func(t *testing.T) {
-		// Seen to fail on the loop device, which is mended since (package mounts).
-		unproven(t)
 		g.Runs("mkdir -p /mnt/files && mount -t ext4 /dev/vdb /mnt/files")
 		image := "neuralupgrade --efisys-dev /mnt/files/disk.img --booted-mock a "
 		t.Log(g.Runs(image + "apply b 2>&1"))

@@ -101,7 +101,6 @@ func TestASiteFromInitToAHealthyBoot(t *testing.T) {
 // Issue 5: an unpacked side boots directly, with its console in the terminal:
 // Ctrl-C goes to the guest, and the one documented key leaves.
 func TestAnUnpackedSideBootsInTheTerminal(t *testing.T) {
-	unproven(t)
 	i := images(t)
 	tk, dir := tkBinary(t), filepath.Join(t.TempDir(), "side")
 	tars, err := filepath.Glob(filepath.Join(filepath.Dir(filepath.Dir(i.Squashfs)), "ostar", "*.tar"))
