@@ -12,7 +12,7 @@ export CGO_ENABLED = 0
 # mke2fs, sgdisk and sshd are where an ordinary user's PATH may not lead.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: run test crashtest check qemu-test bench man size clean help deps test-deps $(TK)
+.PHONY: run test matrix crashtest check qemu-test bench man size clean help deps test-deps $(TK)
 
 run: deps ## build everything, start the VM with its console in this terminal
 	$(TK) mkimage diskimg --out $(OUT)
@@ -26,6 +26,9 @@ VMTESTS = ./image/loader/ ./deaddrop/ ./qemu-tests/
 
 qemu-test: test-deps ## VM tests alone; RUN=Regexp selects
 	( $(GO) test -json -p 1 -parallel $(VMS) -tags qemu -timeout 75m -count=1 -run '$(RUN)' $(VMTESTS) ; echo exit $$? ) | $(OUT)/bin/testreport -runs=1
+
+matrix: test-deps ## every release that can fail, and every cut of an apply, in virtual machines (half an hour)
+	( QEMU_MATRIX=all $(GO) test -json -p 1 -parallel $(VMS) -tags qemu -timeout 2h -count=1 -run 'EndsOnTheOldSide|EndsOnTheProvenSide|KilledAgain|ComeAndGo' ./qemu-tests/ ; echo exit $$? ) | $(OUT)/bin/testreport -runs=1
 
 crashtest: test-deps ## every state that a power cut can leave of a real update (half an hour)
 	CRASHTEST=full $(GO) test -count=1 -v -tags qemu -timeout 3h -run 'TestEveryCut' ./qemu-tests/
