@@ -30,7 +30,7 @@ qemu-test: test-deps ## VM tests alone; RUN=Regexp selects
 matrix: test-deps ## every release that can fail, and every cut of an apply, in virtual machines (half an hour)
 	( QEMU_MATRIX=all $(GO) test -json -p 1 -parallel $(VMS) -tags qemu -timeout 2h -count=1 -run 'EndsOnTheOldSide|EndsOnTheProvenSide|KilledAgain|ComeAndGo' ./qemu-tests/ ; echo exit $$? ) | $(OUT)/bin/testreport -runs=1
 
-crashtest: test-deps ## every state that a power cut can leave of a real update (half an hour)
+crashtest: test-deps ## every state that a power cut can leave of a real update (most of an hour)
 	CRASHTEST=full $(GO) test -count=1 -v -tags qemu -timeout 3h -run 'TestEveryCut' ./qemu-tests/
 
 check: test-deps ## gofmt, vet, staticcheck, unit tests with the race detector
