@@ -18,6 +18,7 @@ import (
 
 	"psyopsOS/image/tree"
 	"psyopsOS/layout"
+	"psyopsOS/step"
 )
 
 // SquashfsOptions says what the root file system of the nodes holds.
@@ -179,7 +180,11 @@ func writeSquashfs(ctx context.Context, t *tree.Tree, mtime time.Time, c Compres
 	// It refuses -mkfs-time where the environment has a time too.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SOURCE_DATE_EPOCH=") })
 	if said, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("make %s: %s: %w\n%s", out, strings.Join(cmd.Args, " "), err, bytes.TrimSpace(said))
+		err = fmt.Errorf("make %s: %s: %w\n%s", out, strings.Join(cmd.Args, " "), err, bytes.TrimSpace(said))
+		if cmd.SysProcAttr != nil && errors.Is(err, fs.ErrPermission) {
+			return step.WithHint(err, "this machine lets nobody but root make a user namespace, which extended attributes need here: set kernel.unprivileged_userns_clone=1 (or kernel.apparmor_restrict_unprivileged_userns=0), or run this as root")
+		}
+		return err
 	}
 	if err := os.Chmod(temp, 0o644); err != nil {
 		return err

@@ -119,7 +119,7 @@ func TestAUserlandAndAKernelOfAlpinePackagesBoot(t *testing.T) {
 }
 
 // checkAlpineRelease looks at what the release says of its userland.
-func checkAlpineRelease(t *testing.T, i Images) {
+func checkAlpineRelease(t testing.TB, i Images) {
 	t.Helper()
 	signatures, err := filepath.Glob(filepath.Join(i.Release, "*.tar.minisig"))
 	if err != nil || len(signatures) != 1 {

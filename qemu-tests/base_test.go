@@ -14,7 +14,7 @@ import (
 // site is what a site lays over the userland: its psynet, with web1 as the
 // lighthouse, two programs for postboot, a password for root, and an inittab
 // that has the serial port as a comment, as Alpine's has.
-func site(t *testing.T) string {
+func site(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "overlay")
 	for name, text := range map[string]string{

@@ -18,7 +18,7 @@ import (
 	"psyopsOS/mounts"
 )
 
-func images(t *testing.T) Images {
+func images(t testing.TB) Images {
 	t.Helper()
 	i, err := suite.Images()
 	if err != nil {
@@ -29,7 +29,7 @@ func images(t *testing.T) Images {
 
 // ownDisk is a copy of the shared disk with GUIDs of its own, as another
 // medium has, and the PARTUUID of its side A.
-func ownDisk(t *testing.T) (path, sideA string) {
+func ownDisk(t testing.TB) (path, sideA string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "disk.img")
 	run(t, "cp", "--sparse=always", images(t).Disk, path)
@@ -40,7 +40,7 @@ func ownDisk(t *testing.T) (path, sideA string) {
 }
 
 // partition finds a volume's partition on a disk image.
-func partition(t *testing.T, path string, label layout.Label) mounts.Partition {
+func partition(t testing.TB, path string, label layout.Label) mounts.Partition {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -76,7 +76,7 @@ type volume struct {
 func (v volume) WriteAt(p []byte, off int64) (int, error) { return v.f.WriteAt(p, v.offset+off) }
 func (v volume) SectorSize() int                          { return 512 }
 
-func openVolume(t *testing.T, path string, label layout.Label) volume {
+func openVolume(t testing.TB, path string, label layout.Label) volume {
 	t.Helper()
 	p := partition(t, path, label)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -88,7 +88,7 @@ func openVolume(t *testing.T, path string, label layout.Label) volume {
 }
 
 // changeState writes both copies of the boot loader's state.
-func changeState(t *testing.T, path string, change func(*bootstate.State)) {
+func changeState(t testing.TB, path string, change func(*bootstate.State)) {
 	t.Helper()
 	first, second := openVolume(t, path, layout.EFISystem), openVolume(t, path, layout.EFISystem2)
 	copies := bootstate.ReadCopies(first, second)
@@ -109,7 +109,7 @@ func changeState(t *testing.T, path string, change func(*bootstate.State)) {
 }
 
 // triesOf is the loader's count on a disk image.
-func triesOf(t *testing.T, path string) bootstate.Tries {
+func triesOf(t testing.TB, path string) bootstate.Tries {
 	t.Helper()
 	content, err := bootstate.ReadFile(openVolume(t, path, layout.EFISystem), layout.Tries)
 	if err != nil {
@@ -119,7 +119,7 @@ func triesOf(t *testing.T, path string) bootstate.Tries {
 }
 
 // emptySide is a disk with nothing but an empty ext4 volume.
-func emptySide(t *testing.T, label string) string {
+func emptySide(t testing.TB, label string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "empty.img")
 	run(t, "truncate", "-s", "16M", path)
@@ -129,7 +129,7 @@ func emptySide(t *testing.T, label string) string {
 
 // squashfsSums is what `sha256sum` says of the sums of all files, as another
 // program than the kernel reads them.
-func squashfsSums(t *testing.T, squashfs string) string {
+func squashfsSums(t testing.TB, squashfs string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "root")
 	run(t, "unsquashfs", "-q", "-n", "-no-xattrs", "-excludes", "-d", dir, squashfs, "dev")
@@ -137,7 +137,7 @@ func squashfsSums(t *testing.T, squashfs string) string {
 	return strings.TrimSpace(out)
 }
 
-func run(t *testing.T, name string, args ...string) string {
+func run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	var stderr bytes.Buffer
 	cmd := exec.Command(name, args...)

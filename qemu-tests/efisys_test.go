@@ -25,7 +25,7 @@ import (
 
 // newerESP adds an ESP release to those that are served at a repository of this
 // test: its own server's folder.
-func newerESP(t *testing.T, dir string, version string) {
+func newerESP(t testing.TB, dir string, version string) {
 	t.Helper()
 	when, err := release.VersionTime(version)
 	if err != nil {
@@ -51,7 +51,7 @@ func newerESP(t *testing.T, dir string, version string) {
 }
 
 // laterVersion is an hour after the shared disk's release.
-func laterVersion(t *testing.T) string {
+func laterVersion(t testing.TB) string {
 	t.Helper()
 	old, err := filepath.Glob(filepath.Join(filepath.Dir(filepath.Dir(images(t).Disk)), "ostar", "psyopsOS.*.tar"))
 	if err != nil || len(old) != 1 {
@@ -69,7 +69,7 @@ func laterVersion(t *testing.T) string {
 }
 
 // serve serves a folder to the guest.
-func serve(t *testing.T, dir string) string {
+func serve(t testing.TB, dir string) string {
 	t.Helper()
 	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	t.Cleanup(server.Close)
@@ -78,7 +78,7 @@ func serve(t *testing.T, dir string) string {
 
 // loaderOn is the version of the loader that firmware finds on a disk image's
 // EFI system partition.
-func loaderOn(t *testing.T, path string, label layout.Label) string {
+func loaderOn(t testing.TB, path string, label layout.Label) string {
 	t.Helper()
 	content, err := bootstate.ReadWhole(openVolume(t, path, label), layout.Loader, 8<<20)
 	if err != nil {
@@ -134,7 +134,7 @@ func TestTheLoaderIsReplacedAndTheSecondOneFollows(t *testing.T) {
 }
 
 // fsck has the real checker look at a FAT partition of a disk image.
-func fsck(t *testing.T, path string, label layout.Label) {
+func fsck(t testing.TB, path string, label layout.Label) {
 	t.Helper()
 	v := openVolume(t, path, label)
 	content := make([]byte, v.Size())
@@ -173,7 +173,7 @@ set timeout=1
 // GRUB with its folder and grub.cfg on an EFI system partition of 128 MiB, and
 // no state. Side A holds the tests' release as the first psyopsOS's updater
 // writes one: without BOOT.SUM. Side B has no manifest either.
-func legacyDisk(t *testing.T) string {
+func legacyDisk(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	grub := filepath.Join(dir, "grub.efi")
@@ -221,7 +221,7 @@ func legacyDisk(t *testing.T) string {
 }
 
 // copyVolume copies a volume of the shared disk to a sparse file.
-func copyVolume(t *testing.T, label layout.Label, to string) {
+func copyVolume(t testing.TB, label layout.Label, to string) {
 	t.Helper()
 	p := partition(t, images(t).Disk, label)
 	run(t, "dd", "if="+images(t).Disk, "of="+to, "bs=1M", fmt.Sprintf("skip=%d", p.Start>>20), fmt.Sprintf("count=%d", p.Size>>20), "conv=sparse", "status=none")

@@ -87,7 +87,7 @@ func TestTheFirstESPMayDieInEachStateOfTheProtocol(t *testing.T) {
 
 // dies destroys a partition's boot sector and tables; the returned function
 // takes that back.
-func dies(t *testing.T, v volume) (revive func()) {
+func dies(t testing.TB, v volume) (revive func()) {
 	t.Helper()
 	was := make([]byte, 1<<20)
 	if _, err := v.ReadAt(was, 0); err != nil {
@@ -104,7 +104,7 @@ func dies(t *testing.T, v volume) (revive func()) {
 }
 
 // rot makes garbage of the 4 KiB in which each of the files lies.
-func rot(t *testing.T, v volume, files ...string) {
+func rot(t testing.TB, v volume, files ...string) {
 	t.Helper()
 	for _, name := range files {
 		at, err := bootstate.Locate(v, name)

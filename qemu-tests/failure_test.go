@@ -18,13 +18,13 @@ import (
 )
 
 // loaderFiles are the boot loader's files on a disk image.
-func loaderFiles(t *testing.T, path string) bootstate.Copies {
+func loaderFiles(t testing.TB, path string) bootstate.Copies {
 	t.Helper()
 	return bootstate.ReadCopies(openVolume(t, path, layout.EFISystem), openVolume(t, path, layout.EFISystem2))
 }
 
 // changeMenu shortens the countdown and adds words to the kernel's.
-func changeMenu(t *testing.T, path, words string) {
+func changeMenu(t testing.TB, path, words string) {
 	t.Helper()
 	menu := bootstate.ParseMenu(loaderFiles(t, path).Menu)
 	menu.Timeout, menu.Append = 1, strings.TrimSpace(menu.Append+" "+words)
@@ -32,13 +32,13 @@ func changeMenu(t *testing.T, path, words string) {
 	writeLoaderFile(t, path, layout.Menu, content, err)
 }
 
-func changeTries(t *testing.T, path string, tries bootstate.Tries) {
+func changeTries(t testing.TB, path string, tries bootstate.Tries) {
 	t.Helper()
 	content, err := tries.Render()
 	writeLoaderFile(t, path, layout.Tries, content, err)
 }
 
-func writeLoaderFile(t *testing.T, path, name string, content []byte, err error) {
+func writeLoaderFile(t testing.TB, path, name string, content []byte, err error) {
 	t.Helper()
 	if err == nil {
 		err = bootstate.Write(openVolume(t, path, layout.EFISystem), name, content, false)
@@ -49,7 +49,7 @@ func writeLoaderFile(t *testing.T, path, name string, content []byte, err error)
 }
 
 // hasFailed checks what FAIL.ENV on a disk says of the last failure.
-func hasFailed(t *testing.T, path string, want bootstate.Fail) {
+func hasFailed(t testing.TB, path string, want bootstate.Fail) {
 	t.Helper()
 	got := bootstate.ParseFail(loaderFiles(t, path).Fail)
 	if !strings.Contains(got.Reason, want.Reason) {
@@ -73,7 +73,7 @@ func (g *Guest) BootsAs(why bootstate.Why) {
 const refused = "is not the file that was signed"
 
 // rottenDisk is a disk of its own with a flipped bit in the squashfs of sides.
-func rottenDisk(t *testing.T, sides ...layout.Label) string {
+func rottenDisk(t testing.TB, sides ...layout.Label) string {
 	t.Helper()
 	path, _ := ownDisk(t)
 	for _, side := range sides {
@@ -82,7 +82,7 @@ func rottenDisk(t *testing.T, sides ...layout.Label) string {
 	return path
 }
 
-func committed(t *testing.T, path string) string {
+func committed(t testing.TB, path string) string {
 	t.Helper()
 	state, err := bootstate.ParseState(loaderFiles(t, path).State1)
 	if err != nil {
@@ -237,7 +237,7 @@ func TestAMachineWithoutAnyConsoleBoots(t *testing.T) {
 }
 
 // closer is a program that becomes /init.real with descriptors 0 to 2 closed.
-func closer(t *testing.T) string {
+func closer(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string]string{

@@ -24,7 +24,7 @@ import (
 )
 
 // fetched are the files of Debian packages, as the build fetches them.
-func fetched(t *testing.T, pick func(context.Context, debian.Apt) ([]debian.Package, error)) ([]debian.Package, []string) {
+func fetched(t testing.TB, pick func(context.Context, debian.Apt) ([]debian.Package, error)) ([]debian.Package, []string) {
 	t.Helper()
 	cache, err := debian.DefaultCache()
 	if err != nil {
@@ -52,7 +52,7 @@ const netRaw = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00
 
 // ociLayout is a container image of two layers: one with all packages and with
 // what the second one takes away, as a Dockerfile's RUN rm does.
-func ociLayout(t *testing.T) string {
+func ociLayout(t testing.TB) string {
 	t.Helper()
 	packages, files := fetched(t, func(ctx context.Context, apt debian.Apt) ([]debian.Package, error) {
 		return apt.Resolve(ctx, testos.Request(testos.Base))
@@ -88,7 +88,7 @@ func ociLayout(t *testing.T) string {
 	return Layout(t, filepath.Join(t.TempDir(), "boxed"), map[string]v1.Image{"boxed:7": Image(t, "amd64", []byte(lower.String()), upper)})
 }
 
-func content(t *testing.T, x *tree.Tree, name string) string {
+func content(t testing.TB, x *tree.Tree, name string) string {
 	t.Helper()
 	at, err := x.Follow(name)
 	if err != nil {
@@ -108,7 +108,7 @@ func content(t *testing.T, x *tree.Tree, name string) string {
 // rpmKernel is Debian's kernel as Fedora packs one: everything in
 // lib/modules/KVER, the modules compressed. No distribution that has RPM
 // kernels can be reached where these tests run.
-func rpmKernel(t *testing.T) string {
+func rpmKernel(t testing.TB) string {
 	t.Helper()
 	_, files := fetched(t, func(ctx context.Context, apt debian.Apt) ([]debian.Package, error) {
 		p, err := apt.Kernel(ctx, "linux-image-cloud-amd64")

@@ -126,7 +126,7 @@ func MachineFor(s Scenario, i Images, firmware vm.Firmware, accel string) vm.Mac
 // Boot starts a machine and returns its guest. When the test ends the machine
 // is killed; a test that failed leaves its logs, and one whose guest never
 // came to an end of its boot fails.
-func (s *Suite) Boot(t *testing.T, scenario Scenario) *Guest {
+func (s *Suite) Boot(t testing.TB, scenario Scenario) *Guest {
 	t.Helper()
 	build := s.Images
 	if scenario.Images != nil {

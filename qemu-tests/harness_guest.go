@@ -20,7 +20,7 @@ type Guest struct {
 	VM     *vm.VM
 	Images Images
 
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 }
 

@@ -63,7 +63,7 @@ func TestWithoutAUsableVolumeTheNodeIsUnconfigured(t *testing.T) {
 
 // rootInode is where the root folder's inode lies on a volume of
 // secretVolume, by debugfs.
-func rootInode(t *testing.T, volume string) int {
+func rootInode(t testing.TB, volume string) int {
 	t.Helper()
 	var block, offset int
 	// "Inode 2 is part of block group 0\n\tlocated at block 9, offset 0x0100"
@@ -103,7 +103,7 @@ func TestAVolumeOnAnotherBareDiskServesWhereTheBootedDiskHasNone(t *testing.T) {
 
 // everyFile is a whole volume, some of it with the line ends of another
 // system.
-func everyFile(t *testing.T) map[string]string {
+func everyFile(t testing.TB) map[string]string {
 	files := demoNode(t)
 	maps.Copy(files, map[string]string{
 		"nodename":        "  camp7\r\n",
@@ -178,13 +178,13 @@ func (g *Guest) hasFiles(want []string) {
 }
 
 // hostKeyAt asks the server at a port of 127.0.0.1 for its key, as ssh would.
-func hostKeyAt(t *testing.T, port int) string {
+func hostKeyAt(t testing.TB, port int) string {
 	t.Helper()
 	return keyOf(t, run(t, "ssh-keyscan", "-T", "60", "-t", "ed25519", "-p", fmt.Sprint(port), "127.0.0.1"), "ssh-ed25519")
 }
 
 // publicKey is the public half of a private key, by OpenSSH itself.
-func publicKey(t *testing.T, private string) string {
+func publicKey(t testing.TB, private string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(path, []byte(private), 0o600); err != nil {
@@ -193,7 +193,7 @@ func publicKey(t *testing.T, private string) string {
 	return keyOf(t, run(t, "ssh-keygen", "-y", "-f", path), "ssh-ed25519")
 }
 
-func keyOf(t *testing.T, text, kind string) string {
+func keyOf(t testing.TB, text, kind string) string {
 	t.Helper()
 	fields := strings.Fields(text)
 	for i, f := range fields[:max(0, len(fields)-1)] {
@@ -237,7 +237,7 @@ const (
 	cardC = "52:54:00:00:00:0c"
 )
 
-func withMactab(t *testing.T, mactab string) []vm.Disk {
+func withMactab(t testing.TB, mactab string) []vm.Disk {
 	t.Helper()
 	files := demoNode(t)
 	files["mactab"], files["network.interfaces"] = mactab, "auto lo\niface lo inet loopback\n"
@@ -276,7 +276,7 @@ func TestLinksSwapTheirNamesAndLinesThatMatchNothingAreTold(t *testing.T) {
 
 // psynetFiles are what the real nebula-cert of the tests' userland makes for
 // a node.
-func psynetFiles(t *testing.T, name, address string) map[string]string {
+func psynetFiles(t testing.TB, name, address string) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
 	run(t, "unsquashfs", "-q", "-n", "-no-xattrs", "-f", "-d", dir, images(t).Squashfs, "usr/bin/nebula-cert")

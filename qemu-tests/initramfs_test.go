@@ -17,7 +17,7 @@ import (
 
 // withInitramfs are the tests' images with another initramfs: the built one,
 // changed.
-func withInitramfs(t *testing.T, change func([]cpio.Record) []cpio.Record) func() (Images, error) {
+func withInitramfs(t testing.TB, change func([]cpio.Record) []cpio.Record) func() (Images, error) {
 	t.Helper()
 	i := images(t)
 	changed := packed(t, change(initramfsRecords(t, i.Initramfs)))
@@ -29,7 +29,7 @@ func withInitramfs(t *testing.T, change func([]cpio.Record) []cpio.Record) func(
 }
 
 // initramfsRecords are what tk has packed.
-func initramfsRecords(t *testing.T, name string) []cpio.Record {
+func initramfsRecords(t testing.TB, name string) []cpio.Record {
 	t.Helper()
 	z, err := zstd.NewReader(bytes.NewReader(read(t, name)))
 	if err != nil {
@@ -48,7 +48,7 @@ func initramfsRecords(t *testing.T, name string) []cpio.Record {
 }
 
 // packed is the archive as tk packs it, but quickly.
-func packed(t *testing.T, records []cpio.Record) []byte {
+func packed(t testing.TB, records []cpio.Record) []byte {
 	t.Helper()
 	var packed bytes.Buffer
 	z, err := zstd.NewWriter(&packed, zstd.WithEncoderCRC(true))
@@ -77,7 +77,7 @@ func without(names ...string) func([]cpio.Record) []cpio.Record {
 
 // withProgram puts a program into the archive by this name; what had it moves
 // to another one, where there is one.
-func withProgram(t *testing.T, name, program, moved string) func([]cpio.Record) []cpio.Record {
+func withProgram(t testing.TB, name, program, moved string) func([]cpio.Record) []cpio.Record {
 	content := string(read(t, program))
 	return func(records []cpio.Record) []cpio.Record {
 		for i, r := range records {
@@ -97,7 +97,7 @@ func withProgram(t *testing.T, name, program, moved string) func([]cpio.Record) 
 }
 
 // withFaults are images whose init obeys psyopsos.fault=.
-func withFaults(t *testing.T) func() (Images, error) {
+func withFaults(t testing.TB) func() (Images, error) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "init")
 	if err := image.BuildInit(t.Context(), "..", "faults", program, "faults"); err != nil {

@@ -30,7 +30,7 @@ type failing struct {
 	reason string
 }
 
-func (n *node) failsAndFallsBack(t *testing.T, cases ...failing) {
+func (n *node) failsAndFallsBack(t testing.TB, cases ...failing) {
 	t.Helper()
 	if !wholeMatrix() {
 		t.Logf("%d more are left to `make matrix`", len(cases)-1)

@@ -23,7 +23,7 @@ import (
 type node struct {
 	*Guest
 	*publisher
-	t    *testing.T
+	t    testing.TB
 	disk string
 	from int // where the console was when the last count of boots began
 }

@@ -29,7 +29,7 @@ import (
 // one part changed, signs them with the same key, and serves them as a
 // repository that the guest reaches on QEMU's user network.
 type publisher struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	address string
 	key     release.SecretKey
@@ -40,7 +40,7 @@ type publisher struct {
 // A part is one change to a release: of the files that become its members.
 type part func(p *publisher, members map[string]string)
 
-func newPublisher(t *testing.T) *publisher {
+func newPublisher(t testing.TB) *publisher {
 	t.Helper()
 	i := images(t)
 	stages := filepath.Dir(filepath.Dir(i.Disk))

@@ -26,7 +26,7 @@ type repository struct {
 
 // newerRelease signs what the disk image was made of once more, an hour later,
 // and serves it. change changes what it is made of.
-func newerRelease(t *testing.T, change ...func(*image.OSTarOptions)) repository {
+func newerRelease(t testing.TB, change ...func(*image.OSTarOptions)) repository {
 	t.Helper()
 	p := newPublisher(t)
 	p.members[layout.Squashfs] = changed(t, p.members[layout.Squashfs])
@@ -37,7 +37,7 @@ func newerRelease(t *testing.T, change ...func(*image.OSTarOptions)) repository 
 
 // changed is a squashfs of another hash, which holds the same: what lies behind
 // its end is not looked at.
-func changed(t *testing.T, squashfs string) string {
+func changed(t testing.TB, squashfs string) string {
 	t.Helper()
 	content, err := os.ReadFile(squashfs)
 	if err != nil {
@@ -54,7 +54,7 @@ func changed(t *testing.T, squashfs string) string {
 // whose website endpoint, at address, answers latest with a 301. hosts is what
 // the guest's /etc/hosts needs: such an endpoint tells buckets apart by the name
 // that it is called by.
-func pushed(t *testing.T, releases string) (address, hosts string) {
+func pushed(t testing.TB, releases string) (address, hosts string) {
 	t.Helper()
 	gateway, dir := s3test.Start(t), t.TempDir()
 	run(t, "cp", "-al", releases, filepath.Join(dir, deaddrop.Releases))

@@ -85,7 +85,7 @@ func (c typedCommand) matches(output string) bool {
 
 // A reader follows the page.
 type reader struct {
-	t       *testing.T
+	t       testing.TB
 	gateway s3test.Gateway
 	dir     string // the working folder
 	site    string
@@ -93,7 +93,7 @@ type reader struct {
 	nodes   []string // the folders of their b sides
 }
 
-func newReader(t *testing.T) *reader {
+func newReader(t testing.TB) *reader {
 	t.Helper()
 	top := t.TempDir()
 	r := &reader{t: t, gateway: s3test.Start(t), dir: top, site: filepath.Join(top, "mysite")}

@@ -18,7 +18,7 @@ import (
 )
 
 // volumeOf is an ext4 volume in a file: a bare disk, or for a partition.
-func volumeOf(t *testing.T, label layout.Label, size int64, files []disk.File) string {
+func volumeOf(t testing.TB, label layout.Label, size int64, files []disk.File) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), string(label)+".img")
 	err := disk.Ext4(t.Context(), path, disk.Ext4Options{Label: string(label), SizeBytes: size,
@@ -33,7 +33,7 @@ func volumeOf(t *testing.T, label layout.Label, size int64, files []disk.File) s
 const secretSize = 16 << 20
 
 // secretVolume is a psyops-secret with these files.
-func secretVolume(t *testing.T, files map[string]string) string {
+func secretVolume(t testing.TB, files map[string]string) string {
 	t.Helper()
 	var list []disk.File
 	for name, content := range files {
@@ -45,7 +45,7 @@ func secretVolume(t *testing.T, files map[string]string) string {
 
 // diskWithSecret is a copy of the shared disk with another psyops-secret, or
 // with nothing in its place.
-func diskWithSecret(t *testing.T, volume string) string {
+func diskWithSecret(t testing.TB, volume string) string {
 	t.Helper()
 	path, _ := ownDisk(t)
 	content := make([]byte, secretSize)
@@ -62,7 +62,7 @@ func diskWithSecret(t *testing.T, volume string) string {
 }
 
 // demoNode are the files of the node that the tests' disk has.
-func demoNode(t *testing.T) map[string]string {
+func demoNode(t testing.TB) map[string]string {
 	t.Helper()
 	images(t) // makes it
 	files := map[string]string{}
@@ -76,7 +76,7 @@ func demoNode(t *testing.T) map[string]string {
 	return files
 }
 
-func read(t *testing.T, path string) []byte {
+func read(t testing.TB, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -87,12 +87,12 @@ func read(t *testing.T, path string) []byte {
 
 // A side are the files of a side that init reads, for a test to damage.
 type side struct {
-	t     *testing.T
+	t     testing.TB
 	files map[string][]byte
 }
 
 // sideFiles reads them off the shared disk.
-func sideFiles(t *testing.T) *side {
+func sideFiles(t testing.TB) *side {
 	t.Helper()
 	dir := t.TempDir()
 	partition := filepath.Join(dir, "side.img")
@@ -154,7 +154,7 @@ func (s *side) disk() vm.Disk {
 }
 
 // buildKey is the key that signs the tests' releases.
-func buildKey(t *testing.T) release.SecretKey {
+func buildKey(t testing.TB) release.SecretKey {
 	t.Helper()
 	key, err := release.ReadSecretKey(read(t, filepath.Join(out, "keys", "development.key")), nil)
 	if err != nil {

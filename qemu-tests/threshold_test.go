@@ -20,7 +20,7 @@ import (
 )
 
 // initramfsOf is the tests' initramfs once more, with other keys in it.
-func initramfsOf(t *testing.T, keys map[string][]byte) string {
+func initramfsOf(t testing.TB, keys map[string][]byte) string {
 	t.Helper()
 	stages := filepath.Dir(filepath.Dir(images(t).Disk))
 	list, err := os.ReadFile("../u-root-config/modules")

@@ -22,7 +22,7 @@ import (
 )
 
 // tkBinary is tk itself: a terminal's program cannot be `go run`.
-func tkBinary(t *testing.T) string {
+func tkBinary(t testing.TB) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "tk")
 	if said, err := exec.Command("go", "build", "-o", name, "psyopsOS/cmd/tk").CombinedOutput(); err != nil {
@@ -136,14 +136,14 @@ func TestAnUnpackedSideBootsInTheTerminal(t *testing.T) {
 
 // A terminal is a program on a pseudoterminal.
 type terminal struct {
-	t    *testing.T
+	t    testing.TB
 	cmd  *exec.Cmd
 	pty  *os.File
 	text chan string
 	seen string
 }
 
-func startInTerminal(t *testing.T, name string, args ...string) *terminal {
+func startInTerminal(t testing.TB, name string, args ...string) *terminal {
 	t.Helper()
 	ours, theirs, err := openPTY()
 	if err != nil {

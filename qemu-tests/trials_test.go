@@ -24,13 +24,13 @@ type trialDisk struct{ path, version, words string }
 
 // onTrial makes one. A direct boot with its words is GRUB's boot of the trial,
 // without the twenty seconds that firmware and GRUB take.
-func onTrial(t *testing.T, confirm string) trialDisk {
+func onTrial(t testing.TB, confirm string) trialDisk {
 	t.Helper()
 	path, _ := ownDisk(t)
 	return trialOn(t, path, confirm)
 }
 
-func trialOn(t *testing.T, path, confirm string) trialDisk {
+func trialOn(t testing.TB, path, confirm string) trialDisk {
 	t.Helper()
 	d := trialDisk{path: path, version: committed(t, path)}
 	changeState(t, path, func(s *bootstate.State) { s.Seq, s.Try, s.Alt = 2, layout.SideB, "" })
@@ -39,7 +39,7 @@ func trialOn(t *testing.T, path, confirm string) trialDisk {
 	return d
 }
 
-func (d trialDisk) state(t *testing.T) (bootstate.State, bootstate.Tries) {
+func (d trialDisk) state(t testing.TB) (bootstate.State, bootstate.Tries) {
 	t.Helper()
 	files := loaderFiles(t, d.path)
 	if string(files.State1) != string(files.State2) {
@@ -50,7 +50,7 @@ func (d trialDisk) state(t *testing.T) (bootstate.State, bootstate.Tries) {
 }
 
 // undecided checks that nobody has committed.
-func (d trialDisk) undecided(t *testing.T) {
+func (d trialDisk) undecided(t testing.TB) {
 	t.Helper()
 	if state, tries := d.state(t); state.Good != layout.SideA || state.Try != layout.SideB || tries.Left != 2 {
 		t.Errorf("the disk says %+v, %+v", state, tries)
@@ -146,7 +146,7 @@ func (g *Guest) hangs() {
 }
 
 // onTrialGeneric is onTrial with the kernel for real hardware.
-func onTrialGeneric(t *testing.T, confirm string) trialDisk {
+func onTrialGeneric(t testing.TB, confirm string) trialDisk {
 	t.Helper()
 	i, err := generic()
 	if err != nil {

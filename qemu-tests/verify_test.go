@@ -95,7 +95,7 @@ func TestAFlippedByteInEachInitramfsStartsNothing(t *testing.T) {
 }
 
 // flipOnDisk flips a bit in the middle of a file of a side, where it lies.
-func flipOnDisk(t *testing.T, path string, label layout.Label, name string) {
+func flipOnDisk(t testing.TB, path string, label layout.Label, name string) {
 	t.Helper()
 	content := map[string][]byte{layout.Kernel: read(t, images(t).Kernel), layout.Initramfs: read(t, images(t).Initramfs),
 		layout.Squashfs: read(t, images(t).Squashfs)}[name]

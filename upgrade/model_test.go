@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector would be kept busy for ten minutes by what is one goroutine.
+
 package upgrade
 
 import (
@@ -673,17 +677,7 @@ func (x *explorer) tell(t *testing.T, m machine) {
 	t.Logf("    %s", strings.Join(lines, "\n    "))
 }
 
-// notRaced keeps the model out of the race detector, which it would keep busy
-// for ten minutes: it is one goroutine.
-func notRaced(t *testing.T) {
-	t.Helper()
-	if raced {
-		t.Skip("the model runs without the race detector")
-	}
-}
-
 func TestNoPowerCutAndNoBadReleaseEndsOnADeadMachine(t *testing.T) {
-	notRaced(t)
 	t.Parallel()
 	x := explore(protocol{}, freshMachine(), 0)
 	t.Logf("%d machines, %d boots, %d violations (%d ways lead beyond the promise)", len(x.seen), x.boots, x.violations(), x.beyond)
@@ -702,7 +696,6 @@ func TestNoPowerCutAndNoBadReleaseEndsOnADeadMachine(t *testing.T) {
 // the copies agree, and that the trial comes after the side is written; without
 // them a release may be called bad that was never tried, but nothing is lost.
 func TestWithoutAnyOfTheRulesTheModelFindsABrokenMachine(t *testing.T) {
-	notRaced(t)
 	without := func(names ...string) func([]rule) []rule {
 		return func(rules []rule) []rule {
 			kept := slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return slices.Contains(names, r.name) })

@@ -52,6 +52,7 @@ func dependencies() []dependency {
 		{program: "zsh", pkg: "zsh", why: "tries our completions", test: true},
 		{program: "fish", pkg: "fish", why: "tries our completions", test: true},
 		{program: "sshd", pkg: "openssh-server", why: "a node's other end, for tk deployos", test: true},
+		{program: "bzip2", pkg: "bzip2", why: "packs what we unpack", test: true},
 		{program: "cpio", pkg: "cpio", why: "judges our initramfs", test: true},
 		{program: "xz", pkg: "xz-utils", why: "unpacks kernel packages five times faster than we do"},
 	}
