@@ -59,7 +59,7 @@ func (j *crashJudge) sample(made []recording, l crashLimits) (sample []bootable)
 		if rec.Name == oldWay || rec.Name == oldLoaderWay {
 			continue
 		}
-		for s := range rec.chosen(l.states, min(l.perKind, 100)) {
+		for s := range rec.chosen(l, min(l.perKind, 100)) {
 			o := s.Overlay()
 			want := j.outcome(o)
 			if want.esp.second && !full() {

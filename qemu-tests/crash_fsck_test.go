@@ -16,7 +16,7 @@ import (
 )
 
 // fscked has the file systems' own checkers look at a sample of a recording's
-// states, and fails where a cut between whole requests, in whatever order the
+// states, and tells where a cut between whole requests, in whatever order the
 // disk's cache wrote them, left what the next apply could not mount. A side's
 // ext4 may need its journal, which e2fsck -p replays as the kernel will; an EFI
 // system partition may have clusters that nothing uses, and a second table
@@ -24,12 +24,12 @@ import (
 //
 // What else is told is beyond what a file system promises: ext4's superblock
 // has a checksum over two sectors, and is written in place.
-func (j *crashJudge) fscked(rec recording, l crashLimits) {
+func (j *crashJudge) fscked(rec recording, l crashLimits) (broken []string) {
 	j.t.Helper()
 	j.takesVolumesApart()
 	var mu sync.Mutex
 	counts, why := tally{}, map[string]int{}
-	each(rec.chosen(l.states, l.fsck), func(s blocklog.State, o blocklog.Overlay) {
+	each(rec.chosen(l, l.fsck), func(s blocklog.State, o blocklog.Overlay) {
 		said := j.fsck(o)
 		mu.Lock()
 		defer mu.Unlock()
@@ -40,7 +40,7 @@ func (j *crashJudge) fscked(rec recording, l crashLimits) {
 			why[said]++
 			whole := s.Kind == blocklog.InOrder || s.Kind == blocklog.Subset
 			if whole || s.Kind == blocklog.Torn && !strings.Contains(said, "e2fsck") {
-				j.t.Errorf("%s, %s, request %d: %s", rec.Name, s.Kind, s.Entry, said)
+				broken = append(broken, fmt.Sprintf("%s, %s, request %d: %s", rec.Name, s.Kind, s.Entry, said))
 			}
 		}
 		counts[s.Kind] = c
@@ -49,6 +49,7 @@ func (j *crashJudge) fscked(rec recording, l crashLimits) {
 	for said, n := range why {
 		j.t.Logf("%s: fsck: %d × %s", rec.Name, n, said)
 	}
+	return broken
 }
 
 // checked are the volumes that an update writes.

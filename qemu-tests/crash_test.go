@@ -24,15 +24,17 @@ import (
 // sample, in `make crashtest` all of it.
 type crashLimits struct {
 	states  blocklog.Options
-	perKind int // of one recording; all that are in order
-	fsck    int // states of one recording that fsck looks at
-	boots   int // states that are really booted
+	perKind int           // of one recording; all that are in order
+	only    blocklog.Kind // look at no other; empty for all
+	first   bool          // the first that is broken is enough
+	fsck    int           // states of one recording that fsck looks at
+	boots   int           // states that are really booted
 }
 
 func limits() crashLimits {
-	l := crashLimits{blocklog.Options{Seed: 1, Subsets: 2000}, 40, 5, 6}
+	l := crashLimits{states: blocklog.Options{Seed: 1, Subsets: 2000}, perKind: 40, fsck: 5, boots: 6}
 	if full() {
-		l = crashLimits{blocklog.Options{Seed: 1, Subsets: 2000}, 1 << 30, 150, 60}
+		l.perKind, l.fsck, l.boots = 1<<30, 150, 60
 	}
 	// CRASHTEST_BOOTS is for a machine with more time, or less.
 	if n, err := strconv.Atoi(os.Getenv("CRASHTEST_BOOTS")); err == nil && n >= 0 {
@@ -67,10 +69,10 @@ func (rec recording) withoutFlushes() recording {
 
 // chosen are the states to look at: all that are in order, and of each other
 // kind at most so many, from every request alike. The seed decides.
-func (rec recording) chosen(o blocklog.Options, most int) func(yield func(blocklog.State) bool) {
+func (rec recording) chosen(l crashLimits, most int) func(yield func(blocklog.State) bool) {
 	there := map[blocklog.Kind]map[int][]int{} // by request, numbered within the kind
 	seen := map[blocklog.Kind]int{}
-	blocklog.States(rec.Before, rec.Log, o, func(s blocklog.State) bool {
+	blocklog.States(rec.Before, rec.Log, l.states, func(s blocklog.State) bool {
 		if there[s.Kind] == nil {
 			there[s.Kind] = map[int][]int{}
 		}
@@ -78,7 +80,7 @@ func (rec recording) chosen(o blocklog.Options, most int) func(yield func(blockl
 		seen[s.Kind]++
 		return true
 	})
-	random := rand.New(rand.NewPCG(o.Seed, 2))
+	random := rand.New(rand.NewPCG(l.states.Seed, 2))
 	wanted := map[blocklog.Kind]map[int]bool{}
 	for _, kind := range blocklog.Kinds() {
 		if kind != blocklog.InOrder && seen[kind] > most {
@@ -87,7 +89,10 @@ func (rec recording) chosen(o blocklog.Options, most int) func(yield func(blockl
 	}
 	return func(yield func(blocklog.State) bool) {
 		seen := map[blocklog.Kind]int{}
-		blocklog.States(rec.Before, rec.Log, o, func(s blocklog.State) bool {
+		blocklog.States(rec.Before, rec.Log, l.states, func(s blocklog.State) bool {
+			if l.only != "" && s.Kind != l.only {
+				return true
+			}
 			seen[s.Kind]++
 			if sample := wanted[s.Kind]; sample != nil && !sample[seen[s.Kind]-1] {
 				return true
@@ -145,7 +150,15 @@ func (j *crashJudge) wrongOf(rec recording, l crashLimits, judges func(blocklog.
 	began := time.Now()
 	var mu sync.Mutex
 	counts, why := tally{}, map[string]int{}
-	each(rec.chosen(l.states, l.perKind), func(s blocklog.State, o blocklog.Overlay) {
+	enough := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return l.first && len(why) > 0
+	}
+	each(rec.chosen(l, l.perKind), func(s blocklog.State, o blocklog.Overlay) {
+		if enough() {
+			return
+		}
 		wrong := judges(o)
 		mu.Lock()
 		defer mu.Unlock()
@@ -227,6 +240,7 @@ func TestEveryCutOfARealUpdateBootsAWholeRelease(t *testing.T) {
 	t.Parallel()
 	r, l := recorded(t), limits()
 	j := newJudge(t, r.image, r.Files...)
+	var broken []string // told last, where a reader of the log looks first
 	for _, rec := range r.Made {
 		judges, old := j.judges, false
 		switch rec.Name {
@@ -242,25 +256,29 @@ func TestEveryCutOfARealUpdateBootsAWholeRelease(t *testing.T) {
 		_, why := j.wrongOf(rec, l, judges)
 		switch {
 		case old && len(why) == 0:
-			t.Errorf("the judge finds nothing wrong with %s", rec.Name)
+			broken = append(broken, "the judge finds nothing wrong with "+rec.Name)
 		case !old:
 			for wrong, n := range why {
-				t.Errorf("%s: %d × %s", rec.Name, n, wrong)
+				broken = append(broken, fmt.Sprintf("%s: %d × %s", rec.Name, n, wrong))
 			}
-			j.fscked(rec, l)
+			broken = append(broken, j.fscked(rec, l)...)
 		}
 		// The order is what saves us: without the flushes between our own writes
 		// (a program that forgets them, a disk that lies about them) the judge
-		// must find what they are there for.
+		// must find what they are there for. It is one subset in 20 that is
+		// broken: of 40 there was none once, so there are up to 300.
 		if rec.Name == applyNonbooted {
 			lax := l
-			lax.perKind = min(l.perKind, 300)
+			lax.perKind, lax.only, lax.first = 300, blocklog.Subset, true
 			if _, why := j.wrongOf(rec.withoutFlushes(), lax, j.judges); len(why) == 0 {
-				t.Error("the judge finds nothing wrong where no write waits for another")
+				broken = append(broken, "the judge finds nothing wrong where no write waits for another")
 			}
 		}
 	}
 	t.Logf("sides: %d of %d states were new, EFI system partitions: %d of %d, show: %d of %d",
 		len(j.sides.all), j.sides.asked, len(j.esps.all), j.esps.asked, len(j.shown.all), j.shown.asked)
 	j.bootsSome(r.Made, l)
+	for _, what := range broken {
+		t.Error(what)
+	}
 }
