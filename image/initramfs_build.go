@@ -14,7 +14,24 @@ import (
 // source. commit is what it tells as its version. Tags are for tests.
 func BuildInit(ctx context.Context, moduleDir, commit, out string, tags ...string) error {
 	flags := "-s -w -buildid= -X main.commit=" + commit
-	return goBuild(ctx, moduleDir, nil, "-tags", strings.Join(tags, ","), "-ldflags", flags, "-o", out, "./init")
+	args := append(notInlined(), "-tags", strings.Join(tags, ","), "-ldflags", flags, "-o", out, "./init")
+	return goBuild(ctx, moduleDir, nil, args...)
+}
+
+// notInlined has the compiler inline no functions in the packages that only
+// neuralupgrade runs: they wait for networks and disks. That takes 400 KiB off
+// the binary, 200 KiB packed. What the boot runs stays as fast as it was.
+func notInlined() (args []string) {
+	for _, packages := range []string{
+		"psyopsOS/upgrade", "psyopsOS/repo",
+		"net", "net/http", "net/http/...", "vendor/golang.org/x/...", "mime/...",
+		"crypto/tls", "crypto/tls/...", "crypto/x509", "crypto/x509/...",
+		"crypto/internal/fips140/nistec/...", "crypto/internal/fips140/mlkem", "crypto/internal/fips140/rsa", "crypto/internal/fips140/ecdsa",
+		"encoding/asn1", "math/big", "compress/...", "github.com/BurntSushi/toml",
+	} {
+		args = append(args, "-gcflags="+packages+"=-l")
+	}
+	return args
 }
 
 // goBuild runs `go build` in dir for a static program of the machines that we

@@ -66,7 +66,7 @@ func compressed(t *testing.T, raw []byte) int {
 }
 
 // heaviest lists the packages with the most machine code: those of a build with
-// symbols, which has the same code.
+// symbols, which has the same code but for what is not inlined.
 func heaviest(t *testing.T, most int) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "init")
