@@ -25,7 +25,6 @@ func doors() map[string][]string {
 		"github.com/vishvananda/netlink":  {"psyopsOS/netif"},
 		"github.com/jedisct1/go-minisign": {"psyopsOS/release"},
 		"aead.dev/minisign":               {"psyopsOS/release"},
-		"filippo.io/edwards25519":         {"psyopsOS/release"},
 		"golang.org/x/crypto":             {"psyopsOS/release", "psyopsOS/secret"},
 		"golang.org/x/sys": {"psyopsOS/init", "psyopsOS/boot", "psyopsOS/boot/shell", "psyopsOS/bootstate", "psyopsOS/mounts",
 			"psyopsOS/netif", "psyopsOS/trial", "psyopsOS/upgrade"},

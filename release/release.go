@@ -16,8 +16,8 @@
 //     signature alone. That is good enough to choose what to fetch, and for
 //     nothing else: whoever ever made a legacy signature of a file of 64
 //     bytes followed by a comment has made a global signature too.
-//   - Legacy signatures (not pre-hashed, minisign -l) count as pre-hashed ones
-//     do, also for a stream, in constant memory.
+//   - Legacy signatures (not pre-hashed) count for files held whole in memory
+//     (Keys.Whole, Keys.VerifyManifest), never for streams and bare comments.
 package release
 
 import (
@@ -28,6 +28,7 @@ import (
 // What a caller may want to tell apart. The others are types, below.
 var (
 	ErrUnsigned = errors.New("unsigned: there is no signature")
+	ErrLegacy   = errors.New("legacy signature (not pre-hashed): accepted only for a file that is verified whole")
 	ErrNoKeys   = errors.New("no trusted key")
 )
 

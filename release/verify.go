@@ -1,5 +1,11 @@
 package release
 
+import (
+	"hash"
+
+	"golang.org/x/crypto/blake2b"
+)
+
 // Vouched is what enough trusted keys have signed.
 type Vouched struct {
 	Comment string
@@ -7,7 +13,7 @@ type Vouched struct {
 }
 
 // Whole verifies a file that is held in memory, against one or more signature
-// files.
+// files. Legacy signatures count here.
 func (k Keys) Whole(file []byte, signatures ...[]byte) (Vouched, error) {
 	good, bad := k.votes(signatures)
 	return k.contents(good, bad, func(v vote) bool {
@@ -42,19 +48,27 @@ func (k Keys) Info(signatures ...[]byte) (Info, error) {
 }
 
 // A Verifier is written the file of a release and says at the end whether it
-// is what was signed. It keeps nothing but hashes.
+// is what was signed. It keeps nothing but a hash.
 type Verifier struct {
 	keys    Keys
 	votes   []vote
 	info    Info
-	file    hashed
+	hash    hash.Hash
 	written int64
 }
 
 // Verifier is a verifier for the file that the signatures belong to. What can
-// be refused without the file is refused here.
+// be refused without the file is refused here. Legacy signatures do not count.
 func (k Keys) Verifier(signatures ...[]byte) (*Verifier, error) {
-	votes, bad := k.votes(signatures)
+	all, bad := k.votes(signatures)
+	var votes []vote
+	for _, v := range all {
+		if v.sig.SignatureAlgorithm == legacy() && !k.anyone {
+			bad = append(bad, ErrLegacy)
+			continue
+		}
+		votes = append(votes, v)
+	}
 	vouched, err := k.count(votes, bad)
 	if err != nil {
 		return nil, err
@@ -63,11 +77,11 @@ func (k Keys) Verifier(signatures ...[]byte) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := newHashed(votes)
+	h, err := blake2b.New512(nil)
 	if err != nil {
 		return nil, err
 	}
-	return &Verifier{keys: k, votes: votes, info: info, file: file}, nil
+	return &Verifier{keys: k, votes: votes, info: info, hash: h}, nil
 }
 
 // Info is what Keys.Info says: vouched for, but not yet verified.
@@ -80,7 +94,7 @@ func (v *Verifier) Write(p []byte) (int, error) {
 		return 0, &SizeError{Want: v.info.Size, Have: v.written + int64(len(p))}
 	}
 	v.written += int64(len(p))
-	return v.file.Write(p)
+	return v.hash.Write(p)
 }
 
 // Verify says whether what was written is what enough trusted keys signed.
@@ -88,7 +102,15 @@ func (v *Verifier) Verify() (Info, error) {
 	if v.info.Size > 0 && v.written != v.info.Size {
 		return Info{}, &SizeError{Want: v.info.Size, Have: v.written}
 	}
-	if _, err := v.keys.contents(v.votes, nil, v.file.signedBy); err != nil {
+	// A pre-hashed signature is a legacy signature of the file's hash, and
+	// go-minisign wants either the file whole or that.
+	sum := v.hash.Sum(nil)
+	_, err := v.keys.contents(v.votes, nil, func(vote vote) bool {
+		vote.sig.SignatureAlgorithm = legacy()
+		ok, err := vote.key.key.Verify(sum, vote.sig)
+		return ok && err == nil
+	})
+	if err != nil {
 		return Info{}, err
 	}
 	return v.info, nil
