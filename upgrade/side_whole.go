@@ -103,7 +103,7 @@ func (w *sideWriter) unverifiedMember(name string) (release.File, error) {
 		return release.File{}, err
 	}
 	h := sha256.New()
-	n, err := io.CopyBuffer(io.MultiWriter(struct{ io.Writer }{f}, h), struct{ io.Reader }{w.tar}, make([]byte, writeBytes))
+	n, err := io.CopyBuffer(io.MultiWriter(&early{f: f}, h), struct{ io.Reader }{w.tar}, make([]byte, writeBytes))
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return release.File{}, err
 	}
