@@ -1,7 +1,6 @@
 package mounts
 
 import (
-	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -78,26 +77,28 @@ func BootedDisk(volumes []Volume, partUUID string) (disk string, found bool) {
 // on it; else the first. The others with that label are the duplicates. Where
 // there is none it is a *LabelError.
 func Choose(volumes []Volume, wanted layout.Label, booted string) (chosen Volume, duplicates []Volume, err error) {
+	disk, _ := BootedDisk(volumes, booted)
 	var candidates []Volume
-	for _, v := range volumes {
-		if v.Err == nil && v.Label == string(wanted) {
-			candidates = append(candidates, v)
+	for near := range farthest + 1 {
+		for _, v := range volumes {
+			if v.Err == nil && v.Label == string(wanted) && distance(v, disk, booted) == near {
+				candidates = append(candidates, v)
+			}
 		}
 	}
 	if len(candidates) == 0 {
 		return Volume{}, nil, &LabelError{Wanted: wanted, Seen: volumes}
 	}
-	disk, _ := BootedDisk(volumes, booted)
-	slices.SortStableFunc(candidates, func(a, b Volume) int {
-		return cmp.Compare(distance(a, disk, booted), distance(b, disk, booted))
-	})
 	return candidates[0], candidates[1:], nil
 }
+
+// farthest is the distance of a volume on another disk.
+const farthest = 2
 
 func distance(v Volume, disk, booted string) int {
 	switch {
 	case disk == "" || v.Disk != disk:
-		return 2
+		return farthest
 	case !strings.EqualFold(v.PartUUID, booted):
 		return 1
 	}

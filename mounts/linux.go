@@ -31,6 +31,7 @@ func (l Linux) Devices() ([]Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list block devices: %w", err)
 	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return compareNames(a.Name(), b.Name()) })
 	var devices []Device
 	for _, entry := range entries {
 		if !isStorage(entry.Name()) {
@@ -45,7 +46,6 @@ func (l Linux) Devices() ([]Device, error) {
 		}
 		devices = append(devices, d)
 	}
-	slices.SortFunc(devices, func(a, b Device) int { return compareNames(a.Name, b.Name) })
 	l.identify(devices)
 	return devices, nil
 }

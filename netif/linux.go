@@ -1,13 +1,13 @@
 package netif
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -27,9 +27,17 @@ func (l Linux) List() ([]Link, error) {
 	for _, f := range found {
 		links = append(links, l.link(f.Attrs()))
 	}
-	slices.SortFunc(links, func(a, b Link) int { return cmp.Compare(a.Index, b.Index) })
+	sort.Sort(byIndex(links))
 	return links, nil
 }
+
+// byIndex sorts by package sort: slices.SortFunc is compiled anew for each
+// type, and this one cost 17 kB of code.
+type byIndex []Link
+
+func (l byIndex) Len() int           { return len(l) }
+func (l byIndex) Less(i, j int) bool { return l[i].Index < l[j].Index }
+func (l byIndex) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
 
 // linkList asks again where a link came or went while the kernel listed them.
 func linkList() (found []netlink.Link, err error) {

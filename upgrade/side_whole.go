@@ -40,7 +40,7 @@ func (a *applying) writeWhole(_ context.Context, w *sideWriter) error {
 	if _, err := a.source.verifier.Verify(); err != nil {
 		return errors.Join(err, w.clear())
 	}
-	slices.SortFunc(files, func(x, y release.File) int { return strings.Compare(x.Path, y.Path) })
+	release.SortFiles(files)
 	a.manifest = release.Manifest{Files: files}
 	for _, name := range []string{layout.Kernel, layout.Initramfs, layout.Squashfs, layout.Modloop} {
 		if _, ok := a.manifest.File(name); !ok {
