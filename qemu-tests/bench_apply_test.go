@@ -30,7 +30,7 @@ import (
 //
 // Without KVM the guest's hashes run at a tenth of a real machine's rate, and
 // two of them are of every byte: the rates of the hashes alone, in the same
-// guest, are printed with the ratio, and the ratio is judged only where
+// guest, are printed with the ratio, and a bad one is a failure only where
 // neither hashing nor the network is what bounds it. On the stick they must not
 // be: a stick that judges nothing is a failure.
 //
@@ -114,8 +114,10 @@ func benchApply(t *testing.B, g *Guest, repo repository, name, device string) (j
 		t.Fatal("no step wrote the side")
 	}
 	t.ReportMetric(written/plain, strings.ReplaceAll(name, " ", "-")+"/plain")
-	judged = hashing > 2*plain && network > 2*plain
-	if judged && written < 0.9*plain {
+	// What is fast enough with slow hashes is so with fast ones.
+	good := written >= 0.9*plain
+	judged = good || hashing > 2*plain && network > 2*plain
+	if judged && !good {
 		t.Errorf("an apply writes %.2f of what plain writing does, want 0.9", written/plain)
 	}
 	var kib int
