@@ -45,7 +45,10 @@ func (o Options) withDefaults() Options {
 		o.Retrying = func(error, time.Duration) {}
 	}
 	if o.Transport == nil {
+		var protocols http.Protocols
+		protocols.SetHTTP1(true) // init is built without the other
 		o.Transport = &http.Transport{
+			Protocols: &protocols,
 			// There are no time-outs of its own: web.get bounds every silence.
 			Proxy: http.ProxyFromEnvironment,
 			// A length and a range must be of the file itself.
