@@ -111,6 +111,7 @@ const (
 	BootSum            = "BOOT.SUM" // written by whoever writes the side; not a member of the tar
 	OSTarSignature     = "psyopsOS.tar.minisig"
 	ESPTarSignature    = "psyopsESP.tar.minisig"
+	ESPTarWaiting      = "psyopsESP.tar.waiting" // the same, while the loader is not the default yet
 	LoaderDir          = "EFI/BOOT"
 	Loader             = "EFI/BOOT/BOOTX64.EFI"
 	LoaderSpare        = "EFI/BOOT/SPARE.EFI"

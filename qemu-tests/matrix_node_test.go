@@ -88,7 +88,7 @@ func (n *node) counted(name string, atMost int, since time.Time) {
 func (n *node) applies(target string, tries int) {
 	n.t.Helper()
 	command := fmt.Sprintf("neuralupgrade apply %s --tries %d --quiet 2>&1", target, tries)
-	if output, code := n.Tries(command); code != 0 {
+	if output, code := n.Tries(command); code != 0 || output != "" {
 		n.t.Fatalf("%s: exit status %d\n%s", command, code, output)
 	}
 }

@@ -95,18 +95,15 @@ func (c *call) release(ctx context.Context, keys release.Keys) (repo.Release, er
 
 // tellApplied says it in the words that scripts look for.
 func (c *call) tellApplied(p Plan) {
-	if c.JSON {
-		return
-	}
 	target := "nonbooted side"
 	if layout.Label(p.Side.Label) == p.Booted {
 		target = "booted side"
 	}
-	fmt.Fprintf(c.env.Stderr, "neuralupgrade INFO Updated %s %s with %s at %s\n", target, p.Side.Label, p.Source, p.Side.MountPoint)
+	c.inform("Updated %s %s with %s at %s", target, p.Side.Label, p.Source, p.Side.MountPoint)
 	if p.Trial && p.Confirm == bootstate.ConfirmRemote {
-		fmt.Fprintf(c.env.Stderr, "neuralupgrade INFO %s goes on trial with the next restart; only `neuralupgrade commit` from outside keeps it\n", p.Side.Label)
+		c.inform("%s goes on trial with the next restart; only `neuralupgrade commit` from outside keeps it", p.Side.Label)
 	} else if p.Trial {
-		fmt.Fprintf(c.env.Stderr, "neuralupgrade INFO %s goes on trial with the next restart; `neuralupgrade commit` then keeps it\n", p.Side.Label)
+		c.inform("%s goes on trial with the next restart; `neuralupgrade commit` then keeps it", p.Side.Label)
 	}
 }
 

@@ -109,11 +109,26 @@ func (c *call) applyESP(ctx context.Context, keys trusted) (changed bool, status
 	}
 	if status, err = c.runSteps(ctx, plan.Steps(c.env, keys.own)); status == exitDone {
 		c.inform("Updated efisys %s with %s at %s", plan.Firmware.Label, plan.Source, plan.Firmware.Device.Path())
-		if said := plan.second(); said != "" {
-			c.inform("%s", said[:len(said)-1])
-		}
+		c.tellLoader(plan)
 	}
 	return plan.Swap && status == exitDone, status, err
+}
+
+// tellLoader tells what becomes of the new loader, as it is on the disk now.
+func (c *call) tellLoader(plan ESPPlan) {
+	if report, _, err := readReport(c.env.Root); err == nil && plan.Once {
+		if word := loaderNow(c.env, c.Settings, report).onceWord(); word != "" {
+			c.inform("the loader of release %s", word)
+			return
+		}
+	}
+	plan.Once = false
+	if said := plan.second(); said != "" {
+		c.inform("%s", said[:len(said)-1])
+	}
+	if why := plan.Loader.Once.Unusable; why != nil && plan.Swap && !plan.treeIsNew() {
+		c.inform("the firmware could not try the loader first: %v", why)
+	}
 }
 
 func (c *call) espRelease(ctx context.Context, keys release.Keys) (repo.Release, error) {
@@ -127,16 +142,31 @@ func (c *call) espRelease(ctx context.Context, keys release.Keys) (repo.Release,
 	return find(ctx, repository, keys, release.ESP, c.platform(release.ESP), c.espVersion)
 }
 
-// followLoader gives the second EFI system partition the loader of a boot that
-// is good.
+// followLoader makes the loader of a boot that is good the default, where that
+// waits for it, and gives it to the second EFI system partition.
 func (c *call) followLoader(ctx context.Context, s State) error {
+	silently := func(name string, do func(*step.Reporter) error) error {
+		start := time.Now()
+		return step.Run(ctx, func(step.Event) {}, func() time.Duration { return time.Since(start) },
+			step.Step{Name: name, Do: func(_ context.Context, r *step.Reporter) error { return do(r) }})
+	}
+	if s.isWaiting() {
+		if err := silently("make the new loader the default", func(r *step.Reporter) error { return makeDefault(c.env, s, r) }); err != nil {
+			return err
+		}
+		if s.Loader.runsOnce() {
+			s.Loader.On1 = s.Loader.Once.Spare
+		}
+		if err := c.say(fmt.Sprintf("the loader, on %s, is version %s now, as the one that runs", s.Loader.First, s.Loader.Running)); err != nil {
+			return err
+		}
+	}
 	if !s.Loader.secondIsBehind() {
 		return nil
 	}
-	start := time.Now()
-	err := step.Run(ctx, func(step.Event) {}, func() time.Duration { return time.Since(start) }, step.Step{Name: "bring the second loader up", Do: func(_ context.Context, r *step.Reporter) error {
+	err := silently("bring the second loader up", func(r *step.Reporter) error {
 		return bringSecondUp(c.env, s.Loader, s.Firmware, c.env.Now(), r)
-	}})
+	})
 	if err != nil {
 		return err
 	}

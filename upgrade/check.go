@@ -79,7 +79,11 @@ func (c *call) tellCheck(shown *tree, target, name, have, want string) {
 // the version there now, and the volume's label.
 func (s State) target(word string) (kind release.Kind, version, label string, err error) {
 	if word == "efisys" {
-		return release.ESP, s.Firmware.Info.Version, s.Firmware.Label, nil
+		have := s.Firmware.Info.Version
+		if s.Loader.Once.Next || s.Loader.runsOnce() {
+			have = s.Firmware.Waiting.Version
+		}
+		return release.ESP, have, s.Firmware.Label, nil
 	}
 	side, err := s.sideNamed(word)
 	if err != nil {

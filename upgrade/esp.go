@@ -115,7 +115,7 @@ func (e *espRelease) read(r io.Reader) error {
 // us.
 func reserved(name string) bool {
 	return slices.ContainsFunc([]string{"EFI", layout.StateDir, layout.Manifest, "EFI.OLD", "GRUB.OLD"}, func(s string) bool { return strings.EqualFold(s, name) }) ||
-		strings.HasPrefix(strings.ToLower(name), strings.ToLower(layout.ESPTarSignature)) || strings.Contains(name, "~")
+		strings.HasPrefix(strings.ToLower(name), strings.ToLower(layout.ESPTarSignature)) || strings.HasPrefix(strings.ToLower(name), strings.ToLower(layout.ESPTarWaiting)) || strings.Contains(name, "~")
 }
 
 // check compares what the signature's comment says with what is there.

@@ -30,6 +30,7 @@ type ESPPlan struct {
 	Current  bool // the release is there: nothing to do
 	Second   bool // the second partition's loader is brought up to the running one first
 	Swap     bool // the loader is replaced
+	Once     bool // the firmware tries it first, and a commit replaces it
 	Move     bool // from the loader of the first psyopsOS
 	Rebuild  bool // the partition has lost its folders
 	Booted   Side // of which the move makes the good side
@@ -53,7 +54,9 @@ func NewESPPlan(s State, r ESPRequest) (ESPPlan, error) {
 		return p.rebuild()
 	}
 	p.Swap = !s.Loader.On1.same(loaderFile(r.Release.Loader))
-	p.Current = !p.Swap && s.Firmware.Unsigned == "" && s.Firmware.Info.Version == i.Version && !r.Force
+	p.Once = p.Swap && s.Loader.Running != "" && s.Loader.Once.Unusable == nil && r.Firmware == release.UEFI
+	p.Current = !r.Force && (!p.Swap && s.Firmware.Unsigned == "" && s.Firmware.Info.Version == i.Version ||
+		s.Loader.Once.Next && s.Firmware.Waiting.Version == i.Version && s.Loader.Once.Spare.same(loaderFile(r.Release.Loader)))
 	p.Second = s.Loader.secondIsBehind() && !p.Current
 	menu, err := r.Release.menu(bootstate.ParseMenu(s.Loader.Copies.Menu)).Render()
 	if err != nil {
@@ -158,6 +161,9 @@ func refuseESPState(s State, r ESPRequest) error {
 	if s.Loader.Picked == 0 {
 		return fmt.Errorf("the new loader would find no state to go by: %w", s.Loader.Missing)
 	}
+	if err := refuseOnce(s, r); err != nil {
+		return err
+	}
 	refusals := []func(State, Request) error{refuseOnTrial, refuseUncommitted, refuseUnhealthy}
 	if s.Loader.lost() == nil {
 		refusals = append(refusals, refuseUnequal)
@@ -166,6 +172,18 @@ func refuseESPState(s State, r ESPRequest) error {
 		if err := refuse(s, Request{}); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// refuseOnce refuses while a new loader runs and is not the default yet, and one
+// that has failed: a nightly update must not hang a machine every night.
+func refuseOnce(s State, r ESPRequest) error {
+	switch l := s.Loader; {
+	case l.runsOnce():
+		return step.WithHint(fmt.Errorf("the loader of release %s runs, and is not the default yet", l.Running), "`neuralupgrade commit` makes it the default, a restart gives it up")
+	case l.failedOnce() && r.Release.Info.Version == l.Once.Spare.Version && !r.Force:
+		return step.WithHint(fmt.Errorf("the loader of release %s", l.onceWord()), "--force tries it again; a later release needs no force")
 	}
 	return nil
 }
@@ -194,6 +212,10 @@ func refuseMove(s State, r ESPRequest) error {
 func (p ESPPlan) String() string {
 	var b strings.Builder
 	f, i := p.Firmware, p.Release.Info
+	if p.Current && p.Swap {
+		fmt.Fprintf(&b, "%s: the loader of release %s: nothing to do\n", f.Label, p.Loader.onceWord())
+		return b.String()
+	}
 	if p.Current {
 		fmt.Fprintf(&b, "%s is version %s: nothing to do\n", f.Label, i.Version)
 		return b.String()
@@ -211,6 +233,8 @@ func (p ESPPlan) String() string {
 		fmt.Fprintf(&b, "move the disk from the first psyopsOS's loader to ours, which starts %s\n", p.Booted.Label)
 	case p.Rebuild:
 		fmt.Fprintf(&b, "make the folders of the loader and its state anew: %v\n", p.Loader.lost())
+	case p.Once:
+		fmt.Fprintf(&b, "let the firmware try the loader: the new one is written to %s, which it starts with the next restart, once; the commit of that boot puts it in the place of %s\n", layout.LoaderSpare, layout.Loader)
 	case p.Swap:
 		fmt.Fprintf(&b, "replace the loader: the new one is written to %s, which then takes the place of %s\n", layout.LoaderSpare, layout.Loader)
 	default:
@@ -223,7 +247,7 @@ func (p ESPPlan) String() string {
 // second says what a loader that does not come up would come to.
 func (p ESPPlan) second() string {
 	switch {
-	case !p.Swap:
+	case !p.Swap || p.Once:
 		return ""
 	case p.Loader.Second == "":
 		return "this disk has no second loader: if the new one does not start, nothing else does\n"

@@ -17,16 +17,12 @@ import (
 // before it, for a new one that does not start.
 func bringSecondUp(e Env, l Loader, f Firmware, now time.Time, r *step.Reporter) error {
 	var loader []byte
-	err := onPartition(e, f.Device.Path(), f.Device.DiskUUID, func(d boot.StateDevice) error {
-		content, err := bootstate.ReadWhole(d, layout.Loader, maxLoader+loaderRoom)
-		loader = bytes.TrimRight(content, "\x00")
+	err := onPartition(e, f.Device.Path(), f.Device.DiskUUID, func(d boot.StateDevice) (err error) {
+		loader, err = theLoader(d, layout.Loader, l.On1)
 		return err
 	})
 	if err != nil {
 		return err
-	}
-	if file := loaderFile(loader); file.Sum != l.On1.Sum || file.Version != l.Running {
-		return fmt.Errorf("%s on %s has changed since it was looked at", layout.Loader, f.Device.Path())
 	}
 	return onPartition(e, l.Second, f.Device.DiskUUID, func(d boot.StateDevice) error {
 		if twin, ok := twinFor(d, loader); ok {
@@ -42,4 +38,17 @@ func bringSecondUp(e Env, l Loader, f Firmware, now time.Time, r *step.Reporter)
 		}
 		return swapLoader(d, loader, r)
 	})
+}
+
+// theLoader reads a loader, which must be the one that was looked at.
+func theLoader(d boot.StateDevice, path string, want LoaderFile) ([]byte, error) {
+	content, err := bootstate.ReadWhole(d, path, maxLoader+loaderRoom)
+	if err != nil {
+		return nil, err
+	}
+	loader := bytes.TrimRight(content, "\x00")
+	if file := loaderFile(loader); file.Sum != want.Sum || file.Version != want.Version {
+		return nil, fmt.Errorf("%s has changed since it was looked at", path)
+	}
+	return loader, nil
 }

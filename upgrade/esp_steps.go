@@ -34,14 +34,17 @@ func (p ESPPlan) Steps(e Env, keys release.Keys) (steps []step.Step) {
 	label := p.Firmware.Label
 	add(true, "look for room on "+label, w.lookForRoom)
 	add(p.Second, "bring the second loader up", w.bringSecondUp)
+	add(p.Loader.Once.Next, "take back what the firmware was to start once", w.takeBack)
 	add(p.Move && p.Booted.Unsummed, "make "+layout.BootSum+" on "+p.Booted.Label, w.sum)
 	add(p.Move, "move to the new loader", w.moveLoader)
 	add(p.Rebuild, "make the folders anew", w.rebuild)
 	add(true, "write the programs on "+label, w.writePrograms)
 	add(len(p.Menu) > 0, "write the menu", w.writeMenu)
 	add(p.Swap && !p.treeIsNew(), "write the new loader beside the old one", w.writeTwin)
-	add(p.Swap && !p.treeIsNew(), "put the new loader in the old one's place", w.swap)
-	add(true, "sign "+label, w.sign)
+	add(p.Once, "let the signature wait", w.wait)
+	add(p.Once, "have the firmware try the new loader once", w.ask)
+	add(p.Swap && !p.treeIsNew() && !p.Once, "put the new loader in the old one's place", w.swap)
+	add(!p.Once, "sign "+label, w.sign)
 	return steps
 }
 
@@ -165,11 +168,12 @@ func twinFor(d boot.StateDevice, loader []byte) (bootstate.FileChange, bool) {
 
 func (w *espWriting) writePrograms(r *step.Reporter) error {
 	return w.on(w.Firmware.Device.Path(), func(d boot.StateDevice) error {
-		signatures, err := espSignatureNames(d)
-		if err != nil {
+		signatures, err := namesOf(d, layout.ESPTarSignature)
+		waiting, errWaiting := namesOf(d, layout.ESPTarWaiting)
+		if err := errors.Join(err, errWaiting); err != nil {
 			return err
 		}
-		changes := w.Release.changes(signatures)
+		changes := w.Release.changes(append(signatures, waiting...))
 		if twin, ok := w.twin(d); ok && w.Swap && !w.treeIsNew() {
 			changes = append(changes, twin)
 		}
@@ -179,12 +183,12 @@ func (w *espWriting) writePrograms(r *step.Reporter) error {
 	})
 }
 
-// espSignatureNames are the signatures of the release that is there.
-func espSignatureNames(d io.ReaderAt) (names []string, err error) {
+// namesOf are NAME and NAME.KEYID, the signatures of the release that is there.
+func namesOf(d io.ReaderAt, name string) (names []string, err error) {
 	all, err := bootstate.ListRoot(d)
-	for _, name := range all {
-		if name == layout.ESPTarSignature || strings.HasPrefix(name, layout.ESPTarSignature+".") {
-			names = append(names, name)
+	for _, found := range all {
+		if found == name || strings.HasPrefix(found, name+".") {
+			names = append(names, found)
 		}
 	}
 	return names, err

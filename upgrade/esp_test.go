@@ -25,7 +25,7 @@ import (
 // fakeLoader is an EFI program as far as we look at it, of about the size of a
 // real one.
 func fakeLoader(version string) []byte {
-	b := bytes.Repeat([]byte(version+"\n"), 2000)
+	b := bytes.Repeat([]byte(version+"\n"), 20_000)
 	copy(b, "MZ")
 	copy(b[60:], []byte{64, 0, 0, 0})
 	copy(b[64:], "PE\x00\x00")
@@ -180,7 +180,7 @@ func TestTheLoaderIsReplacedAndTheSecondOneFollowsTheCommit(t *testing.T) {
 	_, stderr = w.must(1, "rollback")
 	has(t, stderr, "the loader was replaced in this boot")
 	_, stderr = w.must(1, "reboot", "--kexec")
-	has(t, stderr, "only the firmware can start the new one")
+	has(t, stderr, "only the firmware can start it")
 
 	w.bootsBy(v2, layout.SideA, v1, bootstate.Good)
 	out, _ = w.must(0, "commit")

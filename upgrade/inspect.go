@@ -271,7 +271,10 @@ func (i *inspector) firmware(s VolumeSettings) Firmware {
 	if f.Err != nil {
 		return f
 	}
-	signatures, err := i.espSignatures(v)
+	if waiting, err := i.espSignatures(v, layout.ESPTarWaiting); err == nil && len(waiting) > 0 {
+		f.Waiting, _ = i.keys.Info(waiting...) // who vouches for nothing commits nothing
+	}
+	signatures, err := i.espSignatures(v, layout.ESPTarSignature)
 	if err != nil {
 		f.Unsigned = err.Error()
 	} else if len(signatures) == 0 {
@@ -284,9 +287,9 @@ func (i *inspector) firmware(s VolumeSettings) Firmware {
 
 // espSignatures reads the signatures of the partition's release from the
 // partition itself, as it is written: merely to mount it could change it.
-func (i *inspector) espSignatures(v Volume) (signatures [][]byte, err error) {
+func (i *inspector) espSignatures(v Volume, name string) (signatures [][]byte, err error) {
 	if v.Mock {
-		signatures, err := signaturesAt(v.MountPoint, layout.ESPTarSignature)
+		signatures, err := signaturesAt(v.MountPoint, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
 		}
@@ -297,7 +300,7 @@ func (i *inspector) espSignatures(v Volume) (signatures [][]byte, err error) {
 		return nil, err
 	}
 	defer block.Close()
-	names, err := espSignatureNames(block)
+	names, err := namesOf(block, name)
 	if err != nil {
 		return nil, err
 	}
@@ -341,7 +344,7 @@ func (i *inspector) loader(f Firmware) Loader {
 		second, l.Second = block, v.Path()
 	}
 	l.read(first, second)
-	l.On1 = loaderAt(first, layout.Loader)
+	l.On1, l.Once = loaderAt(first, layout.Loader), i.once(f, first)
 	if second != nil {
 		l.On2 = loaderAt(second, layout.Loader)
 	}

@@ -23,6 +23,7 @@ import (
 
 	"psyopsOS/boot"
 	"psyopsOS/bootstate"
+	"psyopsOS/efi"
 	"psyopsOS/mounts"
 	"psyopsOS/release"
 	"psyopsOS/repo"
@@ -40,6 +41,9 @@ type Env struct {
 	// OpenState opens an EFI system partition for a write; the default is
 	// bootstate.OpenDirect.
 	OpenState func(path string) (boot.StateDevice, error)
+	// Variables are the firmware's, in a mounted efivarfs; the default is
+	// efi.Dir.
+	Variables func(dir string) efi.Variables
 	// Restart restarts the machine; the default is reboot(2).
 	Restart func() error
 	// Kexec loads a kernel to be started by a later restart; the default is
@@ -59,6 +63,9 @@ func (e Env) withDefaults() Env {
 	}
 	if e.OpenState == nil {
 		e.OpenState = func(path string) (boot.StateDevice, error) { return bootstate.OpenDirect(path, true) }
+	}
+	if e.Variables == nil {
+		e.Variables = func(dir string) efi.Variables { return efi.Dir(dir) }
 	}
 	if e.Restart == nil {
 		// A service that hangs must not keep the old release from coming back.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"psyopsOS/bootstate"
+	"psyopsOS/layout"
 	"psyopsOS/step"
 )
 
@@ -47,5 +49,25 @@ func TestProgressIsPacedAndItsEndIsTold(t *testing.T) {
 	}
 	if want := []int64{1, 201, 401, 601, 801, 1000}; !slices.Equal(told, want) {
 		t.Errorf("got %v, want %v", told, want)
+	}
+}
+
+// --quiet tells warnings and failures only: the lines that scripts look for are
+// no warnings.
+func TestAQuietApplySaysNothing(t *testing.T) {
+	w := newWorld(t)
+	w.bootsBy(v1, layout.SideA, v1, bootstate.Good)
+	w.publish(makeBundle(t, v2))
+	if out, err := w.applies("--quiet"); out+err != "" {
+		t.Errorf("it says %q and %q", out, err)
+	}
+	w = newWorld(t)
+	w.bootsBy(v1, layout.SideA, v1, bootstate.Good)
+	w.publishESP(espBundle(t, v2, nil))
+	if out, err := w.must(0, "apply", "efisys", "--quiet", "--repository", w.repo); out+err != "" {
+		t.Errorf("it says %q and %q", out, err)
+	}
+	if _, err := w.must(1, "apply", "efisys", "--quiet", "--esp-tar", "/none"); err == "" {
+		t.Error("a failure is not told")
 	}
 }

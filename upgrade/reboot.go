@@ -76,8 +76,8 @@ func NewNextBoot(s State, loader string) (NextBoot, error) {
 		return NextBoot{}, err
 	}
 	l := s.Loader
-	if l.ChangedNow {
-		return NextBoot{}, step.WithHint(errors.New("the loader was replaced in this boot: only the firmware can start the new one"), "restart without --kexec")
+	if l.isNew() {
+		return NextBoot{}, step.WithHint(fmt.Errorf("%s: only the firmware can start it", l.news()), "restart without --kexec")
 	}
 	choice := bootstate.Next(l.Copies.State1, l.Copies.State2, l.Copies.Tries, func(label layout.Label) bool {
 		side := s.Side(label)

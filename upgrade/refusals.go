@@ -120,10 +120,10 @@ func refuseUnequal(s State, _ Request) error {
 // refuseNewLoader refuses to put a side on trial in the boot in which the
 // loader was replaced: of two new things one would not know which one failed.
 func refuseNewLoader(s State, r Request) error {
-	if !s.Loader.ChangedNow || r.NoBootCfg {
+	if !s.Loader.isNew() || r.NoBootCfg {
 		return nil
 	}
-	return step.WithHint(errors.New("the loader was replaced in this boot: it and a side never change at once"), "restart first")
+	return step.WithHint(fmt.Errorf("%s: it and a side never change at once", s.Loader.news()), "restart first")
 }
 
 // refuseNeeded refuses to overwrite the booted side under the feet of what

@@ -205,6 +205,7 @@ func loaderTree(l Loader) (t tree) {
 		t.add("second_loader", loaderWord(l.On2))
 	}
 	t.addSet("running_loader", l.Running)
+	t.addSet("new_loader", l.onceWord())
 	t.addSet("damaged", l.damaged())
 	t.add("state", stateTree(l))
 	return t

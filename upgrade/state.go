@@ -73,6 +73,7 @@ type Firmware struct {
 	Volume
 	Info     release.Info // of its tar's signature; the zero Info where there is none
 	Unsigned string       // why there is none
+	Waiting  release.Info // of the one whose loader is not the default yet
 }
 
 // A Loader is the boot loader's state.
@@ -90,7 +91,8 @@ type Loader struct {
 
 	On1, On2   LoaderFile // the loaders themselves; On2 of a disk with a second one
 	Running    string     // the version of the loader through which this machine was booted
-	ChangedNow bool       // the first one was replaced in this boot
+	ChangedNow bool       // the first one was replaced in this boot, or is to be
+	Once       Once       // a new one that is not the default yet
 }
 
 // onTrial reports whether GRUB will boot a trial the next time.

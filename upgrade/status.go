@@ -68,7 +68,9 @@ func loaderNow(e Env, s Settings, report boot.Report) Loader {
 	if report.Disk != "" && i.disk == "" {
 		return Loader{Missing: errors.New("the disk that was booted is not there")}
 	}
-	return i.loader(Firmware{Volume: v})
+	l := i.loader(Firmware{Volume: v})
+	l.Running = report.Loader
+	return l
 }
 
 // statusTree is what a script wants to know.
@@ -83,6 +85,7 @@ func (l Loader) statusTree(report boot.Report) (t tree) {
 	t.add("proven", l.provenSides())
 	t.add("floor", l.State.Floor)
 	t.add("bad", l.State.Bad)
+	t.addSet("new_loader", l.onceWord())
 	t.addSet("damaged", l.damaged())
 	failed := l.failed(report)
 	t.add("last_failure", failed.String())
@@ -114,6 +117,7 @@ func (l Loader) status(report boot.Report) string {
 	}
 	line("proven", strings.Join(l.provenSides(), " "))
 	line("floor", l.State.Floor)
+	line("loader", l.onceWord())
 	if damaged := l.damaged(); damaged != "" {
 		line("damaged", damaged+" ("+hintRebuild+")")
 	}

@@ -20,6 +20,7 @@ import (
 
 	"psyopsOS/boot"
 	"psyopsOS/bootstate"
+	"psyopsOS/efi"
 	"psyopsOS/image/disk"
 	"psyopsOS/image/loader"
 	"psyopsOS/layout"
@@ -139,6 +140,7 @@ type world struct {
 	loaded    []string // kernels: "KERNEL-BYTES INITRAMFS-BYTES WORDS"
 	shutDown  int
 	repo      string
+	variables func(dir string) efi.Variables // in a mounted efivarfs
 }
 
 // images of empty volumes are the same for all tests.
@@ -365,7 +367,7 @@ func (w *world) open(path string) (boot.StateDevice, error) {
 
 func (w *world) env() Env {
 	return Env{Stdout: &w.stdout, Stderr: &w.stderr, Root: w.root, Commit: "test", Storage: w.fake, OpenState: w.open, Restart: func() error { w.restarted++; return nil },
-		Kexec: w.kexec, Shutdown: func() error { w.shutDown++; return nil },
+		Variables: w.variables, Kexec: w.kexec, Shutdown: func() error { w.shutDown++; return nil },
 		Getenv: func(string) string { return "" }, Now: func() time.Time { return time.Unix(1_795_000_000, 0) }, Web: repo.Options{}}
 }
 
