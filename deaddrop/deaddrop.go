@@ -34,6 +34,8 @@ type Entry struct {
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256,omitempty"` // in hex; empty where it is not known
 	Link   string `json:"link,omitempty"`   // the key that a link leads to; empty for a file
+
+	parts *[]partSum // of a file of the folder that would be sent in parts
 }
 
 // IsLink reports whether it is a link or a redirect, not a file.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 
 	"psyopsOS/step"
 )
@@ -128,7 +129,8 @@ func linkText(key, to string) string {
 	return strings.Repeat("../", len(from)) + strings.Join(target, "/")
 }
 
-// Hash fills in the SHA-256 of those files of l that want says.
+// Hash fills in the SHA-256 of those files of l that want says, and those of
+// the parts that they would be sent in.
 func (f *Folder) Hash(ctx context.Context, l Listing, progress func(done, total int64), want func(Entry) bool) error {
 	var total, done int64
 	var keys []string
@@ -139,28 +141,55 @@ func (f *Folder) Hash(ctx context.Context, l Listing, progress func(done, total 
 	}
 	for _, key := range keys {
 		e := l[key]
-		sum, err := f.hash(ctx, e, func(n int) { done += int64(n); progress(done, total) })
-		if err != nil {
+		if err := f.hash(ctx, &e, func(n int) { done += int64(n); progress(done, total) }); err != nil {
 			return err
 		}
-		e.SHA256 = sum
 		l[key] = e
 	}
 	return nil
 }
 
-func (f *Folder) hash(ctx context.Context, e Entry, tell func(n int)) (string, error) {
+func (f *Folder) hash(ctx context.Context, e *Entry, tell func(n int)) error {
 	file, err := f.root.Open(e.Key)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer file.Close()
-	h := sha256.New()
-	n, err := io.CopyBuffer(h, contextReader{ctx, io.LimitReader(file, e.Size+1), tell}, make([]byte, 1<<20))
+	whole := sha256.New()
+	from := contextReader{ctx, io.LimitReader(file, e.Size+1), tell}
+	n := int64(0)
+	if size := partSizeOf(e.Size); e.Size <= size {
+		n, err = io.CopyBuffer(whole, from, make([]byte, 1<<20))
+	} else {
+		n, err = hashParts(whole, e, from, make([]byte, size))
+	}
 	if err == nil && n != e.Size {
 		err = changedError(e.Key)
 	}
-	return hex.EncodeToString(h.Sum(nil)), err
+	e.SHA256 = hex.EncodeToString(whole.Sum(nil))
+	return err
+}
+
+// hashParts reads a file once. The whole's hash cannot be split; its parts' are
+// made beside it, on another core.
+func hashParts(whole io.Writer, e *Entry, from io.Reader, buffer []byte) (n int64, err error) {
+	e.parts = &[]partSum{}
+	for err == nil {
+		var got int
+		if got, err = io.ReadFull(from, buffer); got == 0 {
+			break
+		}
+		part := buffer[:got]
+		n += int64(got)
+		var wait sync.WaitGroup
+		wait.Go(func() { *e.parts = append(*e.parts, sumOf(part)) })
+		whole.Write(part)
+		wait.Wait()
+	}
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = nil
+	}
+	return n, err
 }
 
 func changedError(key string) error {

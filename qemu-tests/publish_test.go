@@ -11,17 +11,17 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"psyopsOS/deaddrop/s3test"
-	"psyopsOS/layout"
-	"psyopsOS/release"
+	"psyopsOS/vm"
 )
 
-// Issue 5: docs/publish.md is typed from its beginning to its end, with tk
-// itself, real builds and a real S3 server that has the page's policy. After
-// each push three nodes (folders in the place of their sides) update from the
-// bucket with the real neuralupgrade. The same in a booted machine is
-// TestAnUpdateGoesOverTheNetworkToTheOtherSide.
+// Issue 5: from nothing to three nodes that update from a bucket. docs/publish.md
+// is typed from its beginning to its end, with tk itself, real builds, a real S3
+// server that has the page's policy, and three machines that boot, by UEFI and
+// GRUB, from the disks that the page has written. One updates itself, two are
+// updated over ssh.
 func TestThePageAboutPublishingIsTrue(t *testing.T) {
 	images(t) // so that what is shared of the build is there
 	text, err := os.ReadFile("../docs/publish.md")
@@ -35,18 +35,24 @@ func TestThePageAboutPublishingIsTrue(t *testing.T) {
 		t.Fatalf("the page has %d policies", len(policies))
 	}
 	r.gateway.Put(t, "policy", policies[0])
-	pushes := 0
+	typed := map[string]int{}
 	for _, block := range blocksOf(page, "console") {
 		for _, c := range commandsOf(block) {
-			r.types(c)
-			if c.typed == "tk deaddrop push" {
-				pushes++
-				r.nodesUpdate()
+			typed[c.at]++
+			if c.at == "" {
+				r.types(c)
+			} else {
+				r.typesAt(c)
 			}
 		}
 	}
-	if pushes != 2 {
-		t.Errorf("the page pushes %d times, want 2", pushes)
+	for name, n := range r.nodes {
+		if said := n.VM.Console.Text(); !strings.Contains(said, "starting psyopsOS-B") {
+			t.Errorf("%s never started the second release", name)
+		}
+	}
+	if len(r.nodes) != 3 || typed["node1"] < 5 {
+		t.Errorf("the page has %d nodes and types %v", len(r.nodes), typed)
 	}
 }
 
@@ -57,14 +63,18 @@ func blocksOf(page, kind string) (blocks []string) {
 	return blocks
 }
 
-// A typed command, and what must come back: … stands for anything, alone for
-// any lines.
-type typedCommand struct{ typed, said string }
+// A typed command, where it is typed (a node, or here), and what must come back:
+// … stands for anything, alone for any lines.
+type typedCommand struct{ at, typed, said string }
 
 func commandsOf(block string) (commands []typedCommand) {
-	for _, part := range strings.Split("\n"+block, "\n$ ")[1:] {
-		typed, said, _ := strings.Cut(part, "\n")
-		commands = append(commands, typedCommand{typed, said})
+	prompt := regexp.MustCompile(`^(?:\$|(\w+)#) (.*)$`)
+	for line := range strings.SplitSeq(block, "\n") {
+		if m := prompt.FindStringSubmatch(line); m != nil {
+			commands = append(commands, typedCommand{at: m[1], typed: m[2]})
+		} else if n := len(commands); n > 0 {
+			commands[n-1].said = strings.TrimPrefix(commands[n-1].said+"\n"+line, "\n")
+		}
 	}
 	return commands
 }
@@ -90,13 +100,34 @@ type reader struct {
 	dir     string // the working folder
 	site    string
 	env     []string
-	nodes   []string // the folders of their b sides
+	nodes   map[string]*pageNode
+	ports   map[string]int // where their ssh servers are
+}
+
+// A pageNode is a machine that the page has made a disk for.
+type pageNode struct {
+	*Guest
+	up bool // and somebody is logged in
+}
+
+// comesUp logs in where nobody is, and lets the node settle: a person is not as
+// fast as that.
+func (n *pageNode) comesUp() {
+	n.t.Helper()
+	if n.up {
+		return
+	}
+	n.HandsOver()
+	n.Login()
+	n.judged()
+	n.Runs("for i in $(seq 90); do grep -q -e state=done -e state=failed /etc/psyopsOS/status/postboot && break; sleep 1; done")
+	n.up = true
 }
 
 func newReader(t testing.TB) *reader {
 	t.Helper()
 	top := t.TempDir()
-	r := &reader{t: t, gateway: s3test.Start(t), dir: top, site: filepath.Join(top, "mysite")}
+	r := &reader{t: t, gateway: s3test.Start(t), dir: top, site: filepath.Join(top, "mysite"), nodes: map[string]*pageNode{}, ports: map[string]int{}}
 	bin := filepath.Dir(tkBinary(t))
 	t.Setenv("CGO_ENABLED", "0")
 	run(t, "go", "build", "-trimpath", "-o", filepath.Join(bin, "neuralupgrade"), "psyopsOS/init")
@@ -104,9 +135,10 @@ func newReader(t testing.TB) *reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The debs' cache is the user's; AWS's files are nobody's.
+	// The debs' cache is the user's; AWS's files are nobody's. The machines tell
+	// their events.
 	r.env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "PSYOPSOS_SOURCE="+source, "http_proxy=http://"+r.gateway.Website,
-		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
+		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "PSYOPSOS_APPEND=psyopsos.events="+vm.EventsDevice)
 	r.env = append(r.env, r.gateway.Environment()...)
 	// What the site's key and nodes do not change is there already.
 	stages := filepath.Join(r.site, "artifacts", "stages")
@@ -116,20 +148,45 @@ func newReader(t testing.TB) *reader {
 	for _, stage := range []string{"init", "commands", "kernel"} {
 		run(t, "cp", "-a", filepath.Join(out, "stages", stage), stages)
 	}
-	for i := range 3 {
-		node := filepath.Join(top, fmt.Sprintf("node%d", i+1))
-		for _, side := range []string{"a", "b", "efisys"} {
-			if err := os.MkdirAll(filepath.Join(node, side), 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := os.WriteFile(filepath.Join(node, "b", string(layout.SideB)), []byte(layout.SideB), 0o644); err != nil {
+	// In the place of a name server.
+	hosts := filepath.Join(r.site, "overlay", "etc", "hosts")
+	if err := os.MkdirAll(filepath.Dir(hosts), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(hosts, []byte("127.0.0.1 localhost\n10.0.2.2 "+s3test.Bucket+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"node1", "node2", "node3"} {
+		if r.ports[name], err = vm.FreePort(); err != nil {
 			t.Fatal(err)
 		}
-		r.nodes = append(r.nodes, node)
 	}
 	return r
 }
+
+var writesNode = regexp.MustCompile(`^tk write (/dev/sdX) --node (\w+)$`)
+
+// inPlace is what is typed in the place of what the page says: a server that is
+// nobody's root has another port than 80, the nodes are behind ports of this
+// machine, and a file stands for a disk.
+func (r *reader) inPlace(typed string) string {
+	if m := writesNode.FindStringSubmatch(typed); m != nil {
+		return fmt.Sprintf("truncate -s 720M %[1]s && tk write %[1]s --node %[2]s --yes-overwrite %[1]s --quiet --size psyopsOS-A=160 --size psyopsOS-B=160 --size psyops-secret=16", r.disk(m[2]), m[2])
+	}
+	if strings.HasPrefix(typed, "echo 'repository = ") {
+		_, port, _ := strings.Cut(r.gateway.Website, ":")
+		return strings.Replace(typed, s3test.Bucket, s3test.Bucket+":"+port, 1)
+	}
+	if words, ok := strings.CutPrefix(typed, "tk deployos "); ok {
+		for name, port := range r.ports {
+			words = strings.Replace(words, name, fmt.Sprintf("%s=127.0.0.1:%d", name, port), 1)
+		}
+		return "tk deployos " + words
+	}
+	return typed
+}
+
+func (r *reader) disk(node string) string { return filepath.Join(filepath.Dir(r.site), node+".disk") }
 
 // types runs a command of the page in a shell, where the page is by then.
 func (r *reader) types(c typedCommand) {
@@ -138,7 +195,8 @@ func (r *reader) types(c typedCommand) {
 		r.dir = filepath.Join(r.dir, to)
 		return
 	}
-	cmd := exec.Command("sh", "-c", c.typed)
+	began := time.Now()
+	cmd := exec.Command("sh", "-c", r.inPlace(c.typed))
 	cmd.Dir, cmd.Env = r.dir, r.env
 	var told bytes.Buffer
 	cmd.Stderr = &told
@@ -149,28 +207,42 @@ func (r *reader) types(c typedCommand) {
 	if !c.matches(string(output)) {
 		r.t.Errorf("$ %s\nsays\n%s\nand the page has\n%s\nIt told beside that:\n%s", c.typed, output, c.said, &told)
 	}
+	if took := time.Since(began); took > time.Second {
+		r.t.Logf("%.0f s: %s", took.Seconds(), c.typed)
+	}
+	if m := writesNode.FindStringSubmatch(c.typed); m != nil {
+		r.switchOn(m[2])
+	}
 }
 
-// nodesUpdate brings what latest in the bucket names onto each node.
-func (r *reader) nodesUpdate() {
+// switchOn starts the node's machine; whoever types there waits for it.
+func (r *reader) switchOn(name string) {
 	r.t.Helper()
-	latest := filepath.Join(r.site, "artifacts", "deaddrop", "os", release.LatestSignature(release.OS, "x86_64"))
-	want, err := os.ReadFile(latest)
-	if err != nil {
-		r.t.Fatal(err)
+	nic := vm.NIC{SSH: r.ports[name]}
+	if name == "node1" { // as tk init has made it
+		nic.MAC = "52:54:00:12:34:56"
 	}
-	for _, node := range r.nodes {
-		at := func(name string) string { return filepath.Join(node, name) }
-		cmd := exec.Command("sh", "-c", "exec neuralupgrade --repository http://"+s3test.Bucket+"/os/ --pubkey keys/site.pub"+
-			" --a-mock --b-mock --efisys-mock --booted-mock a --a-mountpoint "+at("a")+" --b-mountpoint "+at("b")+
-			" --efisys-mountpoint "+at("efisys")+" apply nonbooted --no-boot-cfg")
-		cmd.Dir, cmd.Env = r.site, r.env
-		if said, err := cmd.CombinedOutput(); err != nil {
-			r.t.Fatalf("%s: %v\n%s", filepath.Base(node), err, said)
-		}
-		got, err := os.ReadFile(at("b/psyopsOS.tar.minisig"))
-		if err != nil || !bytes.Equal(got, want) {
-			r.t.Errorf("%s has the release %q, %v, want %q", filepath.Base(node), got, err, want)
-		}
+	// A suite for each: machines of one test must not wait for one slot.
+	g := NewSuite(suite.Images, suite.Logs).Boot(r.t, Scenario{Firmware: true, Resets: true, Disks: onDisk(r.disk(name)),
+		Deadline: 15 * time.Minute, Machine: vm.Machine{NICs: []vm.NIC{nic}}})
+	r.nodes[name] = &pageNode{Guest: g}
+}
+
+// typesAt types a command of the page on a node's console.
+func (r *reader) typesAt(c typedCommand) {
+	r.t.Helper()
+	n := r.nodes[c.at]
+	if n == nil {
+		r.t.Fatalf("%s# %s: the page has made no such node", c.at, c.typed)
+	}
+	n.comesUp()
+	if strings.HasSuffix(c.typed, "reboot") {
+		n.Restarts(c.typed)
+		n.up = false
+		return
+	}
+	output, code := n.Tries(c.typed)
+	if code != 0 || !c.matches(output+"\n") {
+		r.t.Errorf("%s# %s\nsays, with exit status %d,\n%s\nand the page has\n%s", c.at, c.typed, code, output, c.said)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"psyopsOS/cmd/tk/settings"
+	"psyopsOS/deaddrop"
 	"psyopsOS/deploy"
 	"psyopsOS/node"
 	"psyopsOS/release"
@@ -193,7 +194,7 @@ func (f deployosFlags) release(ctx context.Context) (repo.Release, error) {
 	if f.tar != "" {
 		return repo.File(ctx, release.Anyone(), f.tar)
 	}
-	repository, err := repo.Open(f.dir, repo.Options{})
+	repository, err := repo.Open(filepath.Join(f.dir, deaddrop.Releases), repo.Options{})
 	if err != nil {
 		return repo.Release{}, err
 	}

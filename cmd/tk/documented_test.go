@@ -51,11 +51,13 @@ func TestEverySettingIsDocumented(t *testing.T) {
 	}
 }
 
-// The pages' console blocks are typed, and what stands below a command must be
-// in what it prints; … stands for anything.
+// The pages' console blocks are typed, each page's in a home of its own and each
+// block in a folder of its own, and what stands below a command must be in what
+// it prints; … stands for anything. Those of docs/publish.md are typed in
+// qemu-tests.
 func TestTranscriptsOfThePagesAreTrue(t *testing.T) {
 	dir := t.TempDir()
-	for _, page := range []string{buildPage} {
+	for _, page := range []string{buildPage, "../../docs/nodes.md", "../../docs/deploy.md"} {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
@@ -94,6 +96,9 @@ func scriptOf(b *strings.Builder, block string) {
 		if len(outputs[i]) > 0 && strings.Contains(outputs[i][len(outputs[i])-1], "hint: ") {
 			b.WriteString("! ")
 			stream = "stderr"
+		}
+		if word, _, _ := strings.Cut(command, " "); word != "tk" && word != "cd" {
+			b.WriteString("exec ")
 		}
 		b.WriteString(command + "\n")
 		for _, line := range outputs[i] {
