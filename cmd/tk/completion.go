@@ -32,11 +32,19 @@ fish:  tk completion fish > ~/.config/fish/completions/tk.fish`)
 	}
 	switch words[0] {
 	case "bash":
-		bashCompletion(e.stdout, pages())
+		bashCompletion(e.stdout, "_tk", pages())
+		fmt.Fprint(e.stdout, "complete -o default -F _tk tk\n")
 	case "zsh":
-		// zsh runs bash's completions by itself.
+		// zsh runs bash's completions by itself. This file is the function _tk, which
+		// zsh calls each time; whoever reads it as a script gets the same.
 		fmt.Fprint(e.stdout, "#compdef tk\nautoload -U +X bashcompinit && bashcompinit\n")
-		bashCompletion(e.stdout, pages())
+		bashCompletion(e.stdout, "_tk_words", pages())
+		fmt.Fprint(e.stdout, `if [ "${funcstack[1]}" = _tk ]; then
+  _bash_complete -o default -F _tk_words
+else
+  complete -o default -F _tk_words tk
+fi
+`)
 	case "fish":
 		fishCompletion(e.stdout, pages())
 	}
@@ -67,31 +75,45 @@ func (p page) completionWords() []string {
 	return words
 }
 
-func bashCompletion(w io.Writer, all []page) {
+// bashCompletion prints a function. Where it offers nothing, the shell offers
+// files.
+func bashCompletion(w io.Writer, name string, all []page) {
 	first, groups := firstWords(all)
-	fmt.Fprint(w, `_tk() {
+	fmt.Fprintf(w, `%s() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} one=${COMP_WORDS[1]} two=${COMP_WORDS[2]} words=
   COMPREPLY=()
   [ "$COMP_CWORD" -gt 1 ] || one=
   [ "$COMP_CWORD" -gt 2 ] || two=
   case "$one $two" in
-`)
+`, name)
 	for _, p := range all {
 		pattern := `"` + p.path[0] + ` "*`
 		if len(p.path) > 1 {
 			pattern = `"` + strings.Join(p.path, " ") + `"`
 		}
-		fmt.Fprintf(w, "    %s) words='%s' ;;\n", pattern, strings.Join(p.completionWords(), " "))
+		fmt.Fprintf(w, "    %s) case \"$prev\" in\n", pattern)
+		var values []string
+		for _, f := range p.flags() {
+			if list := choices(f); list != nil {
+				fmt.Fprintf(w, "      --%s) words='%s' ;;\n", f.Name, strings.Join(list, " "))
+			} else if takesValue(f) {
+				values = append(values, "--"+f.Name)
+			}
+		}
+		if values != nil {
+			fmt.Fprintf(w, "      %s) ;;\n", strings.Join(values, "|"))
+		}
+		fmt.Fprintf(w, "      *) words='%s' ;;\n      esac ;;\n", strings.Join(p.completionWords(), " "))
 	}
 	for _, name := range first {
 		if subs := groups[name]; subs != nil {
 			fmt.Fprintf(w, "    \"%s \"*) words='%s' ;;\n", name, strings.Join(subs, " "))
 		}
 	}
+	fmt.Fprintf(w, "    \"help \"*) words='%s' ;;\n", strings.Join(first, " "))
 	fmt.Fprintf(w, "    *) words='%s' ;;\n  esac\n", strings.Join(append(first, "help"), " "))
 	fmt.Fprint(w, `  COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
-complete -o default -F _tk tk
 `)
 }
 
@@ -105,6 +127,8 @@ func fishCompletion(w io.Writer, all []page) {
 	for _, name := range first {
 		fmt.Fprintf(w, "complete -c tk -n __fish_use_subcommand -f -a %s -d '%s'\n", name, quote.Replace(shorts[name]))
 	}
+	fmt.Fprintf(w, "complete -c tk -n __fish_use_subcommand -f -a help -d 'tell of a command'\n")
+	fmt.Fprintf(w, "complete -c tk -n '__fish_seen_subcommand_from help' -f -a '%s'\n", strings.Join(first, " "))
 	for _, p := range all {
 		seen := "__fish_seen_subcommand_from " + p.path[0]
 		if len(p.path) > 1 {

@@ -25,6 +25,7 @@ func mkimageCommand() command {
 		name: "mkimage", args: "[STAGE…] [--list-stages] [--why STAGE] [--check-reproducible] [--userland U] [--kernel K] [--node-secrets NODE|FOLDER] [--out DIR] [--json|--verbose|--quiet]",
 		short:   "build a disk image, or the stages named; what has not changed is not built again",
 		example: "tk mkimage diskimg --kernel generic",
+		words:   []string{kernelStage, squashStage, initrdStage, ostarStage, ostarDDStage, efisysStage, efisysDDStage, sectarStage, diskStage},
 	}.does(mkimage)
 }
 

@@ -23,7 +23,6 @@ func vmTest() command {
 		name: "test", args: "[PROFILE] [--until login|health] [--timeout D] [--logs DIR] [flags of diskimg]",
 		short:   "boot a disk image, wait for the login or for a healthy system, and say how it went by the exit status",
 		example: "tk vm test --until health --timeout 5m",
-		words:   []string{"login", "health"},
 	}.with("vm", runVMTest)
 }
 
