@@ -20,7 +20,7 @@ type Userland struct {
 
 // A Package is one of those that a userland, a kernel or firmware is made of.
 type Package struct {
-	Type    string `json:"type"` // as in a package URL: apk, deb, rpm
+	Type    string `json:"type"` // as in a package URL: apk, deb, rpm, alpm
 	Distro  string `json:"distro,omitempty"`
 	Name    string `json:"name"`
 	Version string `json:"version"`

@@ -108,8 +108,7 @@ func TestTkWritesToADiskAndRefusesTheOthers(t *testing.T) {
 func carrier(t testing.TB, image string) vm.Disk {
 	t.Helper()
 	files, name := t.TempDir(), filepath.Join(t.TempDir(), "carrier.img")
-	t.Setenv("CGO_ENABLED", "0")
-	run(t, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(files, "tk"), "psyopsOS/cmd/tk")
+	run(t, "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(files, "tk"), "psyopsOS/cmd/tk")
 	run(t, "cp", "--sparse=always", image, filepath.Join(files, "image"))
 	run(t, "mke2fs", "-q", "-t", "ext4", "-d", files, name, "1G")
 	return vm.Disk{ID: "carrier", Path: name, Bus: vm.SCSI}

@@ -1,7 +1,10 @@
 // Package installed finds out what a root file system is made of, as the
 // distribution that made it notes: lib/apk/db/installed of apk, the dpkg
-// status, whole or in pieces as images without dpkg have it. It reads a tree
-// and changes nothing.
+// status, whole or in pieces as images without dpkg have it, rpm's SQLite
+// database, pacman's folder. It reads a tree and changes nothing.
+//
+// modernc.org/sqlite has its door here: SQLite itself, translated to Go, with
+// releases every month; it adds 5.6 MB to tk, and nothing to init.
 //
 // Nobody vouches for these notes but whoever made the image; a bill of
 // materials tells them as what they are.
@@ -56,7 +59,19 @@ func Packages(t *tree.Tree) (all []image.Package, unread []string, err error) {
 		}
 		all = append(all, packages...)
 	}
-	for _, name := range []string{"var/lib/rpm/rpmdb.sqlite", "usr/lib/sysimage/rpm/rpmdb.sqlite", "usr/lib/sysimage/rpm/Packages.db", "var/lib/rpm/Packages", "var/lib/pacman/local", "var/db/pkg"} {
+	for _, name := range []string{"var/lib/rpm/rpmdb.sqlite", "usr/lib/sysimage/rpm/rpmdb.sqlite"} {
+		packages, err := readRPM(root, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, packages...)
+	}
+	packages, err := readPacman(root)
+	if err != nil {
+		return nil, nil, err
+	}
+	all = append(all, packages...)
+	for _, name := range []string{"usr/lib/sysimage/rpm/Packages.db", "var/lib/rpm/Packages.db", "var/lib/rpm/Packages", "var/db/pkg"} {
 		if _, err := fs.Stat(root, name); err == nil {
 			unread = append(unread, name)
 		}

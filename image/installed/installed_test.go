@@ -50,6 +50,30 @@ Architecture: all
 Version: 1
 `
 
+const pacmanText = `%NAME%
+bash
+
+%VERSION%
+5.2.037-1
+
+%BASE%
+bash
+
+%DESC%
+The GNU Bourne Again shell
+
+%ARCH%
+x86_64
+
+%LICENSE%
+GPL-3.0-or-later
+
+%DEPENDS%
+readline>=8.2
+libreadline.so=8-64
+
+`
+
 func packages(t *testing.T, files map[string]string) ([]image.Package, []string, error) {
 	t.Helper()
 	x := tree.New()
@@ -66,6 +90,7 @@ func TestWhatIsInstalled(t *testing.T) {
 	musl := image.Package{Type: "apk", Distro: "alpine", Name: "musl", Version: "1.2.5-r0", Arch: "x86_64", License: "MIT", Origin: "musl"}
 	libc := image.Package{Type: "deb", Distro: "debian", Name: "libc6", Version: "2.36-9+deb12u10", Arch: "amd64", Origin: "glibc"}
 	piece := image.Package{Type: "deb", Name: "tzdata", Version: "2024a", Arch: "all"}
+	bash := image.Package{Type: "alpm", Distro: "arch", Name: "bash", Version: "5.2.037-1", Arch: "x86_64", License: "GPL-3.0-or-later", Origin: "bash"}
 	for _, c := range []struct {
 		name   string
 		files  map[string]string
@@ -77,7 +102,8 @@ func TestWhatIsInstalled(t *testing.T) {
 		{"by dpkg", map[string]string{"var/lib/dpkg/status": dpkgText, "etc/os-release": "ID=debian\n"}, []image.Package{libc}, nil},
 		{"without dpkg, in pieces", map[string]string{"var/lib/dpkg/status.d/tzdata": "Package: tzdata\nVersion: 2024a\nArchitecture: all\n", "var/lib/dpkg/status.d/tzdata.md5sums": "0123  x\n"}, []image.Package{piece}, nil},
 		{"by nobody", map[string]string{"bin/sh": ""}, nil, nil},
-		{"by rpm", map[string]string{"var/lib/rpm/rpmdb.sqlite": ""}, nil, []string{"var/lib/rpm/rpmdb.sqlite"}},
+		{"by an old rpm", map[string]string{"var/lib/rpm/Packages": ""}, nil, []string{"var/lib/rpm/Packages"}},
+		{"by pacman", map[string]string{"var/lib/pacman/local/ALPM_DB_VERSION": "9\n", "var/lib/pacman/local/bash-5.2.037-1/desc": pacmanText, "var/lib/pacman/local/bash-5.2.037-1/files": "%FILES%\nusr/\n", "etc/os-release": "ID=arch\n"}, []image.Package{bash}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, unread, err := packages(t, c.files)
@@ -98,8 +124,9 @@ func TestADamagedDatabaseIsTold(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(apkText))
 	f.Add([]byte(dpkgText))
+	f.Add([]byte(pacmanText))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		for _, parse := range []func([]byte) ([]image.Package, error){installed.ParseAPK, installed.ParseDpkg, installed.ParseDpkgPiece} {
+		for _, parse := range []func([]byte) ([]image.Package, error){installed.ParseAPK, installed.ParseDpkg, installed.ParseDpkgPiece, installed.ParsePacman} {
 			all, err := parse(text)
 			if err != nil {
 				continue
