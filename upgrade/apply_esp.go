@@ -98,7 +98,11 @@ func (c *call) applyESP(ctx context.Context, keys trusted) (changed bool, status
 	if err != nil {
 		return false, exitError, err
 	}
-	plan, err := NewESPPlan(state, ESPRequest{Release: rel, Source: found.TarAddress(), Firmware: c.Firmware,
+	var foreign error
+	if _, err := keys.own.Info(found.Signatures...); err != nil {
+		foreign = fmt.Errorf("this node's own keys do not vouch for the release: %w", err)
+	}
+	plan, err := NewESPPlan(state, ESPRequest{Release: rel, Source: found.TarAddress(), Firmware: c.Firmware, Foreign: foreign,
 		Force: c.force, AllowDowngrade: c.allowDowngrade, Now: c.env.Now()})
 	if err != nil {
 		return false, exitError, err
@@ -126,7 +130,7 @@ func (c *call) tellLoader(plan ESPPlan) {
 	if said := plan.second(); said != "" {
 		c.inform("%s", said[:len(said)-1])
 	}
-	if why := plan.Loader.Once.Unusable; why != nil && plan.Swap && !plan.treeIsNew() {
+	if why := plan.Unasked; why != nil && plan.Swap && !plan.treeIsNew() {
 		c.inform("the firmware could not try the loader first: %v", why)
 	}
 }
@@ -150,7 +154,8 @@ func (c *call) followLoader(ctx context.Context, s State) error {
 		return step.Run(ctx, func(step.Event) {}, func() time.Duration { return time.Since(start) },
 			step.Step{Name: name, Do: func(_ context.Context, r *step.Reporter) error { return do(r) }})
 	}
-	if s.isWaiting() {
+	waiting := s.isWaiting()
+	if waiting {
 		if err := silently("make the new loader the default", func(r *step.Reporter) error { return makeDefault(c.env, s, r) }); err != nil {
 			return err
 		}
@@ -160,6 +165,9 @@ func (c *call) followLoader(ctx context.Context, s State) error {
 		if err := c.say(fmt.Sprintf("the loader, on %s, is version %s now, as the one that runs", s.Loader.First, s.Loader.Running)); err != nil {
 			return err
 		}
+	}
+	if s.Loader.runsOnce() && !waiting {
+		return c.say(fmt.Sprintf("the loader of release %s stays on trial: no key that this commit was given vouches for its release", s.Loader.Running))
 	}
 	if !s.Loader.secondIsBehind() {
 		return nil

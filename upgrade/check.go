@@ -80,7 +80,7 @@ func (c *call) tellCheck(shown *tree, target, name, have, want string) {
 func (s State) target(word string) (kind release.Kind, version, label string, err error) {
 	if word == "efisys" {
 		have := s.Firmware.Info.Version
-		if s.Loader.Once.Next || s.Loader.runsOnce() {
+		if s.Loader.asksOnce() || s.Loader.runsOnce() {
 			have = s.Firmware.Waiting.Version
 		}
 		return release.ESP, have, s.Firmware.Label, nil

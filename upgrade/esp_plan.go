@@ -17,6 +17,7 @@ type ESPRequest struct {
 	Release        espRelease
 	Source         string // where the tar is, for people
 	Firmware       string // of this machine
+	Foreign        error  // why a commit could not give the release its signature
 	Force          bool
 	AllowDowngrade bool
 	Now            time.Time
@@ -31,6 +32,7 @@ type ESPPlan struct {
 	Second   bool // the second partition's loader is brought up to the running one first
 	Swap     bool // the loader is replaced
 	Once     bool // the firmware tries it first, and a commit replaces it
+	Unasked  error
 	Move     bool // from the loader of the first psyopsOS
 	Rebuild  bool // the partition has lost its folders
 	Booted   Side // of which the move makes the good side
@@ -54,9 +56,10 @@ func NewESPPlan(s State, r ESPRequest) (ESPPlan, error) {
 		return p.rebuild()
 	}
 	p.Swap = !s.Loader.On1.same(loaderFile(r.Release.Loader))
-	p.Once = p.Swap && s.Loader.Running != "" && s.Loader.Once.Unusable == nil && r.Firmware == release.UEFI
+	p.Unasked = errors.Join(s.Loader.unusable(), r.Foreign)
+	p.Once = p.Swap && s.Loader.Running != "" && p.Unasked == nil && r.Firmware == release.UEFI
 	p.Current = !r.Force && (!p.Swap && s.Firmware.Unsigned == "" && s.Firmware.Info.Version == i.Version ||
-		s.Loader.Once.Next && s.Firmware.Waiting.Version == i.Version && s.Loader.Once.Spare.same(loaderFile(r.Release.Loader)))
+		s.Loader.asksOnce() && s.Firmware.Waiting.Version == i.Version && s.Loader.Once.Spare.same(loaderFile(r.Release.Loader)))
 	p.Second = s.Loader.secondIsBehind() && !p.Current
 	menu, err := r.Release.menu(bootstate.ParseMenu(s.Loader.Copies.Menu)).Render()
 	if err != nil {

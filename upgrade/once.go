@@ -25,6 +25,9 @@ import (
 // the two change places. Until then the release's signature waits, under
 // another name: the partition does not hold the release yet.
 
+// (A cut between the two writes of the firmware's variables, some milliseconds,
+// makes it look as if a loader was tried that was not: --force tries it then.)
+
 // entryPrefix is how the title of our boot entry begins; the loader's version
 // follows.
 const entryPrefix = "psyopsOS loader "
@@ -50,12 +53,24 @@ func (l Loader) failedOnce() bool {
 	return l.Once.Tried && !l.Once.Next && l.Once.Spare.Version != l.Running && l.Once.Spare.Version != l.On1.Version
 }
 
-// isNew says whether the loader changes with the next restart.
-func (l Loader) isNew() bool { return l.ChangedNow || l.Once.Next }
+// asksOnce says whether the next restart goes through the new loader.
+func (l Loader) asksOnce() bool { return l.Once.Next && l.ChangedNow }
 
-// news is what isNew says, for people.
+// ignoredOnce says whether the firmware was asked in an earlier boot and has
+// done nothing: some know no BootNext.
+func (l Loader) ignoredOnce() bool { return l.Once.Next && !l.ChangedNow }
+
+// unusable is why the firmware cannot be asked.
+func (l Loader) unusable() error {
+	if l.Once.Unusable == nil && l.ignoredOnce() {
+		return errors.New("it was asked before, and has not done it")
+	}
+	return l.Once.Unusable
+}
+
+// news is what ChangedNow says, for people.
 func (l Loader) news() string {
-	if l.Once.Next {
+	if l.asksOnce() {
 		return "a new loader is started with the next restart"
 	}
 	return "the loader was replaced in this boot"
@@ -68,7 +83,9 @@ func (l Loader) onceWord() string {
 		return ""
 	case l.runsOnce():
 		return version + " runs; a commit makes it the default"
-	case l.Once.Next:
+	case l.ignoredOnce():
+		return version + " was to be started once, and the firmware has not done it; `neuralupgrade apply efisys` replaces the loader at once"
+	case l.asksOnce():
 		return version + " is started once, with the next restart; a commit then makes it the default"
 	case l.failedOnce():
 		return version + " was started once and not committed: it hangs, or what it started was not healthy"

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,7 @@ import (
 	"psyopsOS/efi"
 	"psyopsOS/layout"
 	"psyopsOS/mounts"
+	"psyopsOS/release"
 )
 
 // withFirmware gives the node a firmware whose variables can be written, and
@@ -107,14 +109,11 @@ func TestANewLoaderIsTriedOnceAndItsCommitMakesItTheDefault(t *testing.T) {
 	out, _ = w.must(0, "apply", "efisys", "--repository", w.repo)
 	has(t, out, v2+" is started once, with the next restart", "nothing to do")
 
-	// Nothing else changes in this boot, also where the mark in /run is gone.
+	// Nothing else changes in this boot.
 	w.publish(makeBundle(t, v2))
-	for range 2 {
-		for _, command := range [][]string{{"apply", "nonbooted", "--repository", w.repo}, {"rollback"}, {"reboot", "--kexec"}} {
-			_, stderr = w.must(1, command...)
-			has(t, stderr, "a new loader is started with the next restart")
-		}
-		os.Remove(filepath.Join(w.root, changedMark))
+	for _, command := range [][]string{{"apply", "nonbooted", "--repository", w.repo}, {"rollback"}, {"reboot", "--kexec"}} {
+		_, stderr = w.must(1, command...)
+		has(t, stderr, "a new loader is started with the next restart")
 	}
 	w.must(0, "commit")
 	if one := w.loaderIs("/dev/vda1"); one != v1 {
@@ -197,6 +196,65 @@ func TestANewLoaderThatHangsIsGoneAfterAPowerCycleAndNotTriedAgain(t *testing.T)
 	// A side can be updated meanwhile: the old loader is a good one.
 	w.publish(makeBundle(t, v2))
 	w.applies()
+}
+
+// A firmware that knows no BootNext must keep nobody from updates.
+func TestAFirmwareThatDoesNotDoWhatItWasAskedIsAskedNoMore(t *testing.T) {
+	w := newWorld(t).withFirmware()
+	w.bootsBy(v1, layout.SideA, v1, bootstate.Good)
+	w.publishESP(espBundle(t, v2, nil))
+	w.must(0, "apply", "efisys", "--repository", w.repo)
+	w.bootsBy(v1, layout.SideA, v1, bootstate.Good)
+	out, _ := w.must(0, "status")
+	has(t, out, "loader:    "+v2+" was to be started once, and the firmware has not done it")
+	w.must(10, "check", "--target", "efisys", "--repository", w.repo)
+	_, stderr := w.must(0, "apply", "efisys", "--repository", w.repo)
+	has(t, stderr, "the firmware could not try the loader first: it was asked before, and has not done it")
+	if by := w.firmware(); by != v2 || w.loaderIs("/dev/vda1") != v2 || w.esp("/dev/vda1", layout.ESPTarSignature) == nil {
+		t.Errorf("the firmware starts %s, the partition has %q", by, w.espNames())
+	}
+	w = newWorld(t).withFirmware()
+	w.bootsBy(v1, layout.SideA, v1, bootstate.Good)
+	w.publishESP(espBundle(t, v2, nil))
+	w.must(0, "apply", "efisys", "--repository", w.repo)
+	w.bootsBy(v1, layout.SideA, v1, bootstate.Good)
+	w.publish(makeBundle(t, v2))
+	w.applies()
+}
+
+// A commit gives a release its signature only if the node's own keys vouch for
+// it, so a release of others does not wait for that.
+func TestALoaderOfOthersIsReplacedAtOnce(t *testing.T) {
+	w := newWorld(t).withFirmware()
+	w.bootsBy(v1, layout.SideA, v1, bootstate.Good)
+	b := espBundle(t, v2, nil)
+	other, secret, err := release.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.sig, err = release.Sign(secret, bytes.NewReader(b.tar), b.info.Comment(), "test"); err != nil {
+		t.Fatal(err)
+	}
+	w.publishESP(b)
+	w.write("/other.pub", other.Text())
+	_, stderr := w.must(0, "apply", "efisys", "--repository", w.repo, "--no-verify")
+	has(t, stderr, "the firmware could not try the loader first: this node's own keys do not vouch for the release")
+	if by := w.firmware(); by != v2 || w.loaderIs("/dev/vda1") != v2 {
+		t.Errorf("the firmware starts %s", by)
+	}
+	// With a key that only this command was given a commit wants that too.
+	w = newWorld(t).withFirmware()
+	w.bootsBy(v1, layout.SideA, v1, bootstate.Good)
+	w.publishESP(b)
+	w.write("/other.pub", other.Text())
+	key := filepath.Join(w.root, "other.pub")
+	w.must(0, "apply", "efisys", "--repository", w.repo, "--pubkey", key)
+	w.bootsBy(w.firmware(), layout.SideA, v1, bootstate.Good)
+	out, _ := w.must(0, "commit")
+	has(t, out, "the loader of release "+v2+" stays on trial: no key")
+	if one := w.loaderIs("/dev/vda1"); one != v1 {
+		t.Errorf("the loader is %s", one)
+	}
 }
 
 // brittle are variables of which a write fails.

@@ -76,7 +76,7 @@ func NewNextBoot(s State, loader string) (NextBoot, error) {
 		return NextBoot{}, err
 	}
 	l := s.Loader
-	if l.isNew() {
+	if l.ChangedNow {
 		return NextBoot{}, step.WithHint(fmt.Errorf("%s: only the firmware can start it", l.news()), "restart without --kexec")
 	}
 	choice := bootstate.Next(l.Copies.State1, l.Copies.State2, l.Copies.Tries, func(label layout.Label) bool {

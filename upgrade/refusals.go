@@ -120,7 +120,7 @@ func refuseUnequal(s State, _ Request) error {
 // refuseNewLoader refuses to put a side on trial in the boot in which the
 // loader was replaced: of two new things one would not know which one failed.
 func refuseNewLoader(s State, r Request) error {
-	if !s.Loader.isNew() || r.NoBootCfg {
+	if !s.Loader.ChangedNow || r.NoBootCfg {
 		return nil
 	}
 	return step.WithHint(fmt.Errorf("%s: it and a side never change at once", s.Loader.news()), "restart first")

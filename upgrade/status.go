@@ -69,7 +69,7 @@ func loaderNow(e Env, s Settings, report boot.Report) Loader {
 		return Loader{Missing: errors.New("the disk that was booted is not there")}
 	}
 	l := i.loader(Firmware{Volume: v})
-	l.Running = report.Loader
+	l.Running, l.ChangedNow = report.Loader, isChanged(e.Root)
 	return l
 }
 
