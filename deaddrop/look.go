@@ -13,30 +13,46 @@ import (
 	"psyopsOS/step"
 )
 
-// Differences says in what folder and bucket differ, a line each.
-func Differences(local, remote Listing) string {
-	var b strings.Builder
+// A Difference is a key of which folder and bucket do not hold the same.
+type Difference struct {
+	Key   string `json:"key"`
+	Here  *Entry `json:"here,omitempty"`  // nil where the folder has none
+	There *Entry `json:"there,omitempty"` // nil where the bucket has none
+}
+
+// Differ says in what folder and bucket differ, by key, and how many entries
+// are the same.
+func Differ(local, remote Listing) (different []Difference, alike int) {
 	all := maps.Clone(local)
 	maps.Copy(all, remote)
-	count := 0
 	for _, key := range slices.Sorted(maps.Keys(all)) {
-		here, isHere := local[key]
-		there, isThere := remote[key]
-		switch {
-		case isHere && isThere && same(here, there):
-			count++
-		case !isThere:
-			fmt.Fprintf(&b, "only here           %s\n", here)
-		case !isHere:
-			fmt.Fprintf(&b, "only in the bucket  %s\n", there)
-		case here.IsLink() && there.IsLink():
-			fmt.Fprintf(&b, "differs             %s, in the bucket to %s\n", here, there.Link)
-		default:
-			fmt.Fprintf(&b, "differs             %s\n", here)
+		d := Difference{Key: key}
+		if e, ok := local[key]; ok {
+			d.Here = &e
 		}
+		if e, ok := remote[key]; ok {
+			d.There = &e
+		}
+		if d.Here != nil && d.There != nil && same(*d.Here, *d.There) {
+			alike++
+			continue
+		}
+		different = append(different, d)
 	}
-	fmt.Fprintf(&b, "%d the same, %d not\n", count, len(all)-count)
-	return b.String()
+	return different, alike
+}
+
+// String is the difference on one line.
+func (d Difference) String() string {
+	switch {
+	case d.There == nil:
+		return fmt.Sprintf("only here           %s", d.Here)
+	case d.Here == nil:
+		return fmt.Sprintf("only in the bucket  %s", d.There)
+	case d.Here.IsLink() && d.There.IsLink():
+		return fmt.Sprintf("differs             %s, in the bucket to %s", d.Here, d.There.Link)
+	}
+	return fmt.Sprintf("differs             %s", d.Here)
 }
 
 // GiveUp is a step that ends uploads which began before a time and were never

@@ -118,7 +118,12 @@ func TestDifferencesAreTold(t *testing.T) {
 		"differs                   link  " + latestKey + " -> " + tarKey(v1) + ".minisig, in the bucket to " + tarKey(v2) + ".minisig\n" +
 		"differs                    1 B  other\n" +
 		"2 the same, 6 not\n"
-	if got := Differences(here, there); got != want {
+	different, alike := Differ(here, there)
+	got := ""
+	for _, d := range different {
+		got += d.String() + "\n"
+	}
+	if got += fmt.Sprintf("%d the same, %d not\n", alike, len(different)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

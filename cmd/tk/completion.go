@@ -27,8 +27,8 @@ fish:  tk completion fish > ~/.config/fish/completions/tk.fish`)
 	if err != nil {
 		return err
 	}
-	if err := oneOf("shell", words[0], "bash", "zsh", "fish"); err != nil {
-		return err
+	if !slices.Contains(c.words, words[0]) {
+		return usagef("%q: want one of %s", words[0], strings.Join(c.words, ", "))
 	}
 	switch words[0] {
 	case "bash":

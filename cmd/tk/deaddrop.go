@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"psyopsOS/deaddrop"
@@ -68,28 +69,44 @@ func (f *deaddropFlags) openBucket() (*deaddrop.Bucket, error) {
 
 // carryOut shows a plan and does it.
 func (f *deaddropFlags) carryOut(ctx context.Context, e env, r *step.Runner, plan deaddrop.Plan, steps []step.Step) error {
-	if f.dryRun || f.tell.verbose {
+	switch {
+	case f.tell.json: // at the end
+	case f.dryRun || f.tell.verbose:
 		fmt.Fprint(e.stdout, plan)
-	} else if !f.tell.quiet {
+	case !f.tell.quiet:
 		for _, link := range plan.Stay {
 			fmt.Fprintf(e.stdout, "%s stays: it leads to %s, which is newer than the folder's\n", link.Key, link.Link)
 		}
 	}
-	if f.dryRun {
-		return nil
+	if !f.dryRun {
+		if err := r.Run(ctx, steps...); err != nil {
+			return err
+		}
 	}
-	if err := r.Run(ctx, steps...); err != nil {
-		return err
-	}
-	if !f.tell.verbose && !f.tell.quiet {
+	switch {
+	case f.tell.json:
+		return tellPlan(e.stdout, plan, !f.dryRun)
+	case !f.dryRun && !f.tell.verbose && !f.tell.quiet:
 		fmt.Fprintf(e.stdout, "%d brought, %d removed, %d were the same\n", len(plan.Bring), len(plan.Remove), plan.Same)
 	}
 	return nil
 }
 
+// tellPlan is for machines: what was done, or with --dry-run would be.
+func tellPlan(w io.Writer, plan deaddrop.Plan, done bool) error {
+	some := func(all []deaddrop.Entry) []deaddrop.Entry { return append([]deaddrop.Entry{}, all...) }
+	return writeJSON(w, struct {
+		Done   bool             `json:"done"`
+		Bring  []deaddrop.Entry `json:"bring"`
+		Remove []deaddrop.Entry `json:"remove"`
+		Stay   []deaddrop.Entry `json:"stay"`
+		Same   int              `json:"same"`
+	}{done, some(plan.Bring), some(plan.Remove), some(plan.Stay), plan.Same})
+}
+
 func deaddropPush() command {
 	c := command{
-		name: "push", args: "[--dir DIR] [--bucket B] [--dry-run]",
+		name: "push", args: "[--dir DIR] [--bucket B] [--dry-run] [--json]",
 		short:   "send to the bucket what it lacks; remove nothing, and change no published release",
 		example: "tk deaddrop push --bucket s3://updates.example",
 	}
@@ -104,7 +121,7 @@ has published meanwhile. forcepush goes back.
 
 func deaddropForcepush() command {
 	c := command{
-		name: "forcepush", args: "[--dir DIR] [--bucket B] [--unlink] [--dry-run]",
+		name: "forcepush", args: "[--dir DIR] [--bucket B] [--unlink] [--dry-run] [--json]",
 		short:   "make the bucket like the folder: send what it lacks, then remove what is not here",
 		example: "tk deaddrop forcepush --dry-run",
 	}
@@ -116,7 +133,7 @@ bucket, but never what a link there names at that moment.
 
 func deaddropForcepull() command {
 	c := command{
-		name: "forcepull", args: "[--dir DIR] [--bucket B] [--unlink] [--dry-run]",
+		name: "forcepull", args: "[--dir DIR] [--bucket B] [--unlink] [--dry-run] [--json]",
 		short:   "make the folder like the bucket: fetch what it lacks, then remove what is not there",
 		example: "tk deaddrop forcepull --dir /srv/deaddrop",
 	}

@@ -15,7 +15,7 @@ import (
 
 func deaddropStatus() command {
 	c := command{
-		name: "status", args: "[--dir DIR] [--bucket B]",
+		name: "status", args: "[--dir DIR] [--bucket B] [--json]",
 		short:   "say in what folder and bucket differ",
 		example: "tk deaddrop status",
 	}
@@ -37,8 +37,18 @@ func deaddropStatus() command {
 		if err != nil {
 			return err
 		}
-		fmt.Fprint(e.stdout, deaddrop.Differences(local, remote))
-		return nil
+		different, same := deaddrop.Differ(local, remote)
+		if f.tell.json {
+			return writeJSON(e.stdout, struct {
+				Same      int                   `json:"same"`
+				Different []deaddrop.Difference `json:"different"`
+			}{same, append([]deaddrop.Difference{}, different...)})
+		}
+		for _, d := range different {
+			fmt.Fprintln(e.stdout, d)
+		}
+		_, err = fmt.Fprintf(e.stdout, "%d the same, %d not\n", same, len(different))
+		return err
 	}
 	return c
 }
@@ -98,7 +108,7 @@ func (f *deaddropFlags) list(ctx context.Context, remote bool) (l deaddrop.Listi
 
 func deaddropPrune() command {
 	c := command{
-		name: "prune", args: "[--keep N] [--dir DIR | --remote [--bucket B]] [--dry-run]",
+		name: "prune", args: "[--keep N] [--dir DIR | --remote [--bucket B]] [--dry-run] [--json]",
 		short:   "remove all but the newest releases from the folder, or with --remote from the bucket",
 		example: "tk deaddrop prune --keep 5 --dry-run",
 	}

@@ -56,7 +56,7 @@ func tasks() []string {
 func commands() []command {
 	return []command{
 		initCommand().in(taskSetUp), showconfigCommand().in(taskSetUp), checkDepsCommand().in(taskSetUp),
-		completionCommand().in(taskSetUp), manCommand().in(taskSetUp),
+		completionCommand().in(taskSetUp), manCommand().in(taskSetUp), versionCommand().in(taskSetUp),
 		mkimageCommand().in(taskBuild), lockCommand().in(taskBuild), outdatedCommand().in(taskBuild), buildpkgCommand().in(taskBuild),
 		vmCommand().in(taskTry), writeCommand().in(taskDeploy), deployosCommand().in(taskDeploy),
 		nodeCommand().in(taskNodes), psynetCommand().in(taskNodes),
@@ -93,12 +93,15 @@ func run(ctx context.Context, e env, args []string) int {
 		help(e.stdout)
 		return 0
 	}
+	if args[0] == "--version" {
+		args = append([]string{"version"}, args[1:]...)
+	}
 	if args[0] == "help" {
 		args = append(slices.Clone(args[1:]), "--help")
 	}
 	i := slices.IndexFunc(commands(), func(c command) bool { return c.name == args[0] })
 	if i < 0 {
-		fmt.Fprintf(e.stderr, "tk: no command %q\nhint: the nearest is `tk %s`; `tk help` lists all\n", args[0], nearestCommand(args[0], commands()))
+		fmt.Fprintf(e.stderr, "tk: no command %q\nhint: %s; `tk help` lists all\n", args[0], meant(args[0]))
 		return 2
 	}
 	c := commands()[i]
@@ -110,6 +113,17 @@ func run(ctx context.Context, e env, args []string) int {
 		return runGroup(ctx, e, c, args[1:])
 	}
 	return status(e, c, c.run(ctx, e, args[1:]))
+}
+
+// meant is what somebody may have meant who typed a word that is no command: a
+// word of a group, else what is spelt like it.
+func meant(typed string) string {
+	for _, c := range commands() {
+		if slices.ContainsFunc(c.subs, func(sub command) bool { return sub.name == typed }) {
+			return fmt.Sprintf("there is `tk %s %s`", c.name, typed)
+		}
+	}
+	return fmt.Sprintf("the nearest is `tk %s`", nearestCommand(typed, commands()))
 }
 
 // withSettings is e with the settings. A mistake in them is no reason to keep
@@ -156,10 +170,8 @@ func help(w io.Writer) {
 
 // oneOf checks a flag's value against its choices.
 func oneOf(flag, value string, choices ...string) error {
-	for _, c := range choices {
-		if c == value {
-			return nil
-		}
+	if slices.Contains(choices, value) {
+		return nil
 	}
 	return usagef("--%s %q: want one of %s", flag, value, strings.Join(choices, ", "))
 }

@@ -41,7 +41,7 @@ func boxedRoot() []ocitest.Entry {
 	return []ocitest.Entry{
 		ocitest.File(".dockerenv", 0o644, ""), ocitest.File("etc/os-release", 0o644, "ID=boxed\nVERSION_ID=7\n"),
 		ocitest.File("var/lib/dpkg/status", 0o644, "Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.36\n"),
-		ocitest.File("sbin/init", 0o755, "init"), ocitest.Dir("var/lib/rpm", 0o755), ocitest.File("var/lib/rpm/rpmdb.sqlite", 0o644, "sqlite"),
+		ocitest.File("sbin/init", 0o755, "init"), ocitest.Dir("var/lib/rpm", 0o755), ocitest.File("var/lib/rpm/Packages", 0o644, "sqlite"),
 	}
 }
 
