@@ -122,7 +122,7 @@ func (p project) imageName() string {
 
 // initSources are the folders whose code is in PID 1.
 func initSources() []string {
-	return []string{"init", "boot", "bootstate", "layout", "mounts", "netif", "release", "repo", "secret", "step", "trial", "upgrade"}
+	return []string{"init", "boot", "bootstate", "efi", "layout", "mounts", "netif", "release", "repo", "secret", "step", "trial", "upgrade"}
 }
 
 // goFiles are the sources below dir, without tests.
