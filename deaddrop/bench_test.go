@@ -23,8 +23,8 @@ import (
 // bytes by plain PUTs of the same client, as many at once: push/PUTs is the
 // push's time to theirs, push/parts to that client's own upload in as large
 // parts, again/push what a push costs that sends nothing. What a push does more
-// is to hash each file before and while it is sent, to have the server check
-// each part's MD5 and SHA-256, to list, and to send in three ranks.
+// is to hash each file and its parts before it is sent, to have the server check
+// each part's SHA-256, to list, and to send in three ranks.
 //
 //	PSYOPSOS_BENCH_OBJECTS=1000 PSYOPSOS_BENCH_MB=2000
 //

@@ -158,3 +158,31 @@ func (c *countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return http.DefaultTransport.RoundTrip(r)
 }
+
+// What arrives is compared by the server with what was hashed: no hash of ours
+// is made between the two.
+func TestARealServerRefusesAPartThatIsNotWhatWasHashed(t *testing.T) {
+	b, err := OpenBucket(settings(s3test.Start(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := Pair{makeTree(t, tree{"big.bin": strings.Repeat("x", partSize+1)}), b}
+	local, remote, err := p.Compare(t.Context(), true, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := NewPlan(local, remote, Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	(*local["big.bin"].parts)[1].sha256[0] ^= 1
+	if err := run(t.Context(), p.Push(plan)); err == nil || !strings.Contains(err.Error(), "send part 2 of big.bin") {
+		t.Errorf("got %v", err)
+	}
+	if got := bucketTree(t, b); len(got) != 0 {
+		t.Errorf("the bucket holds %d objects", len(got))
+	}
+	if err := push(t.Context(), p, Request{}); err != nil {
+		t.Errorf("hashed anew: %v", err)
+	}
+}
