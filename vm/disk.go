@@ -97,6 +97,9 @@ func (d Disk) device(i int, disks []Disk) []property {
 	if d.onPCI() && d.Hotplug {
 		p = append(p, property{"bus", "port-" + d.ID})
 	}
+	if d.Serial != "" {
+		p = append(p, property{"serial", d.Serial})
+	}
 	if d.BootIndex > 0 {
 		p = append(p, property{"bootindex", d.BootIndex})
 	}

@@ -85,6 +85,7 @@ type Disk struct {
 	Path      string
 	Format    string // "raw" (default) or "qcow2"
 	Bus       Bus    // default Virtio
+	Serial    string // what the disk says of itself
 	ReadOnly  bool
 	Snapshot  bool   // what the guest writes is thrown away; several guests may share the file
 	NoFlush   bool   // the guest's flushes do nothing: for a disk that need not outlive a crash of the host

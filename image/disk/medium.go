@@ -54,7 +54,7 @@ func LookAt(root, path string) (Medium, error) {
 	return lookAtDevice(root, path, fmt.Sprintf("%d:%d", unix.Major(number), unix.Minor(number)))
 }
 
-// loopsOf are the loop devices whose disk is the file.
+// loopsOf are the loop devices whose disk is the file or device.
 func loopsOf(root, path string) (loops []string, err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
@@ -95,8 +95,17 @@ func lookAtDevice(root, path, number string) (Medium, error) {
 	m.ReadOnly = text(filepath.Join(dir, "ro")) == "1"
 	udev := text(filepath.Join(root, "run/udev/data", "b"+number))
 	m.Model = firstText(text(filepath.Join(dir, "device/model")), udevValue(udev, "ID_MODEL"))
-	m.Serial = firstText(text(filepath.Join(dir, "device/serial")), text(filepath.Join(dir, "serial")), udevValue(udev, "ID_SERIAL_SHORT"), udevValue(udev, "ID_SERIAL"))
+	m.Serial = firstText(text(filepath.Join(dir, "device/serial")), text(filepath.Join(dir, "serial")), unitSerial(dir), udevValue(udev, "ID_SERIAL_SHORT"), udevValue(udev, "ID_SERIAL"))
 	return m, m.lookAtUse(root, dir)
+}
+
+// unitSerial is what a SCSI or SATA disk answers where nobody runs udev: a page
+// with a head of four bytes.
+func unitSerial(dir string) string {
+	if page := text(filepath.Join(dir, "device/vpd_pg80")); len(page) > 4 {
+		return strings.TrimSpace(page[4:])
+	}
+	return ""
 }
 
 // lookAtUse finds out who uses the disk in dir or a partition of it.
@@ -110,6 +119,13 @@ func (m *Medium) lookAtUse(root, dir string) error {
 		numbers, names = append(numbers, text(filepath.Join(filepath.Dir(p), "dev"))), append(names, filepath.Base(filepath.Dir(p)))
 	}
 	for i := range names {
+		// A loop device on a disk is no holder to the kernel, and does not keep
+		// O_EXCL from succeeding.
+		loops, err := loopsOf(root, "/dev/"+names[i])
+		if err != nil {
+			return err
+		}
+		m.Holders = append(m.Holders, loops...)
 		folder := dir
 		if i > 0 {
 			folder = filepath.Join(dir, names[i])

@@ -57,6 +57,13 @@ func TestADiskTellsWhatItIs(t *testing.T) {
 	}
 }
 
+func TestASerialNumberWithoutUdev(t *testing.T) {
+	root := machine(t, map[string]string{"run/udev/data/b8:0": "", "sys/devices/usb/block/sda/device/vpd_pg80": "\x00\x80\x00\x08WD-12345"})
+	if got, err := lookAtDevice(root, "/dev/sda", "8:0"); err != nil || got.Serial != "WD-12345" {
+		t.Errorf("got %q, %v", got.Serial, err)
+	}
+}
+
 func TestDisksThatAreNotWrittenTo(t *testing.T) {
 	const stick, mountinfo = "sys/devices/usb/block/sda/", "proc/self/mountinfo"
 	for _, tt := range []struct {
@@ -73,6 +80,8 @@ func TestDisksThatAreNotWrittenTo(t *testing.T) {
 		{"it is swapped to", "8:0", map[string]string{"proc/swaps": "Filename\n/dev/sda2 partition 1 0 -2\n"}, "is swapped to: /dev/sda2"},
 		{"a partition of it is encrypted and open", "8:0", map[string]string{stick + "sda1/holders/dm-0": ""}, "is in use by dm-0"},
 		{"it is part of a RAID", "8:0", map[string]string{stick + "holders/md0": ""}, "is in use by md0"},
+		{"a loop device is on it", "8:0", map[string]string{"sys/block/loop3/loop/backing_file": "/dev/sda\n"}, "is in use by loop3"},
+		{"a loop device is on a partition of it", "8:0", map[string]string{"sys/block/loop4/loop/backing_file": "/dev/sda2\n"}, "is in use by loop4"},
 		{"it is read-only", "8:0", map[string]string{stick + "ro": "1\n"}, "is read-only"},
 		{"its sectors are large", "8:0", map[string]string{stick + "queue/logical_block_size": "4096\n"}, "sectors of 4096 bytes"},
 		{"it is too small", "8:0", map[string]string{stick + "size": "2048\n"}, "has 1.0 MiB, the image 1.00 GiB"},
