@@ -51,3 +51,6 @@ func PlanMoves(points []MountPoint, newRoot string) (moves, hidden []string, sha
 func (l Linux) OpenLoop(number int, m LoopMount) (*os.File, error) {
 	return l.openLoop(number, m.mode())
 }
+
+// DeviceNumber is the parser of sysfs's dev.
+func DeviceNumber(text string) (uint64, error) { return deviceNumber(text) }

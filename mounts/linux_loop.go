@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -106,15 +107,27 @@ func (l Linux) openLoop(number, mode int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	var major, minor uint32
-	if _, err := fmt.Sscanf(string(text), "%d:%d", &major, &minor); err != nil {
+	numbers, err := deviceNumber(string(text))
+	if err != nil {
 		return nil, fmt.Errorf("device number of %s %q: %w", node, text, err)
 	}
-	err = unix.Mknod(node, unix.S_IFBLK|0o600, int(unix.Mkdev(major, minor)))
+	err = unix.Mknod(node, unix.S_IFBLK|0o600, int(numbers))
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, fmt.Errorf("make %s: %w", node, err)
 	}
 	return os.OpenFile(node, mode, 0)
+}
+
+// deviceNumber reads MAJOR:MINOR. (fmt.Sscanf, used for nothing else in PID 1,
+// costs it 18 KiB.)
+func deviceNumber(text string) (uint64, error) {
+	left, right, _ := strings.Cut(strings.TrimSpace(text), ":")
+	major, err := strconv.ParseUint(left, 10, 32)
+	if err != nil {
+		return 0, err
+	}
+	minor, err := strconv.ParseUint(right, 10, 32)
+	return unix.Mkdev(uint32(major), uint32(minor)), err
 }
 
 // Loops reads what sysfs tells of each loop device.

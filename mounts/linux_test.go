@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"psyopsOS/mounts"
 )
 
@@ -200,5 +202,16 @@ func TestALoopDeviceIsOpenedForWhatTheMountWants(t *testing.T) {
 			t.Errorf("writable %t: a write gives %v", writable, err)
 		}
 		device.Close()
+	}
+}
+
+func TestADeviceNumberIsMajorAndMinor(t *testing.T) {
+	if got, err := mounts.DeviceNumber("7:300\n"); err != nil || got != unix.Mkdev(7, 300) {
+		t.Errorf("got %#x, %v", got, err)
+	}
+	for _, text := range []string{"", "7", "7:", ":1", "7:x", "-1:1", "7:4294967296"} {
+		if got, err := mounts.DeviceNumber(text); err == nil {
+			t.Errorf("%q: got %#x", text, got)
+		}
 	}
 }
