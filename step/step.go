@@ -19,7 +19,10 @@ import (
 type Step struct {
 	Name     string
 	Optional bool // a failure is told, and the run goes on
-	Do       func(ctx context.Context, r *Reporter) error
+	// After names steps of the lines beside this one's that it waits for. Where
+	// one of them is not reached, or fails for good, this step's line ends.
+	After []string
+	Do    func(ctx context.Context, r *Reporter) error
 
 	together []Line
 }
@@ -131,15 +134,30 @@ func (r *Runner) askOnFailure(ctx context.Context, failure *Error) (again bool) 
 }
 
 func (r *Runner) sideBySide(ctx context.Context, lines []Line) error {
+	ends, err := newEnds(lines)
+	if err != nil {
+		return err
+	}
 	errs := make([]error, len(lines))
 	var wait sync.WaitGroup
 	for i, line := range lines {
 		// Steps are guarded one by one; what is guarded here is the telling of
 		// them. In PID 1 a panic of a goroutine is one of the kernel.
-		wait.Go(func() { errs[i] = Guard(func() error { return r.Run(ctx, line...) }) })
+		wait.Go(func() { errs[i] = Guard(func() error { return r.runLine(ctx, line, ends) }) })
 	}
 	wait.Wait()
 	return errors.Join(errs...)
+}
+
+func (r *Runner) runLine(ctx context.Context, line Line, ends ends) error {
+	defer func() { ends.leave(line) }() // what is left of it then
+	for ; len(line) > 0 && ends.await(line[0]); line = line[1:] {
+		if err := r.run(ctx, line[0]); err != nil {
+			return err
+		}
+		ends.reach(line[0])
+	}
+	return nil
 }
 
 func (r *Runner) once(ctx context.Context, s Step) error {
