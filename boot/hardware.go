@@ -24,22 +24,20 @@ func (j *journey) loadStorageDrivers(ctx context.Context, r *step.Reporter) (err
 	if err != nil {
 		return err
 	}
-	tellDrivers(r, ifThere(j.drivers.Load(ctx, "fs-ext4"))) // no device asks for it
 	tellDrivers(r, j.drivers.Load(ctx, j.c.Modules...))
 	tellDrivers(r, j.drivers.Coldplug(ctx))
 	return nil
 }
 
-// loadFilesystemDrivers loads what the new root is made with. It runs beside
-// the search for the side, with a list of its own of what is loaded: the
-// kernel checks a signature of each module, 100 ms for these three where
-// reading the disk's tables takes as long.
+// loadFilesystemDrivers loads what no device asks for: the side's file system,
+// and what the new root is made with. It runs beside the storage drivers, with
+// a list of its own of what is loaded.
 func (j *journey) loadFilesystemDrivers(ctx context.Context, r *step.Reporter) error {
 	drivers, err := OpenDrivers(j.m.path("/lib/modules", j.m.Kernel), j.m.Modules, j.c)
 	if err != nil {
 		return err
 	}
-	tellDrivers(r, ifThere(drivers.Load(ctx, "loop", "squashfs", "overlay")))
+	tellDrivers(r, ifThere(drivers.Load(ctx, "fs-ext4", "loop", "squashfs", "overlay")))
 	return nil
 }
 

@@ -118,22 +118,30 @@ func (j *journey) nameLinks(ctx context.Context, r *step.Reporter) error {
 	for _, err := range netif.Apply(j.m.Links, plan) {
 		r.Warn(err)
 	}
-	names := map[int]string{}
-	for _, link := range links {
-		names[link.Index] = link.Name
-	}
-	if links, err = j.m.Links.List(); err != nil {
-		return err
-	}
-	for _, link := range links {
-		if old := names[link.Index]; old != link.Name && old != "" {
-			r.Note("%s is now %s", old, link.Name)
+	if len(plan) > 0 {
+		if links, err = j.tellRenamed(r, links); err != nil {
+			return err
 		}
 	}
 	if wired, ok := netif.FirstWired(links); ok {
 		j.wired = wired.Name
 	}
 	return nil
+}
+
+// tellRenamed gives the links as they are now.
+func (j *journey) tellRenamed(r *step.Reporter, before []netif.Link) ([]netif.Link, error) {
+	names := map[int]string{}
+	for _, link := range before {
+		names[link.Index] = link.Name
+	}
+	links, err := j.m.Links.List()
+	for _, link := range links {
+		if old := names[link.Index]; old != link.Name && old != "" {
+			r.Note("%s is now %s", old, link.Name)
+		}
+	}
+	return links, err
 }
 
 // prepareFiles decides what the node's files in the new root will hold:
@@ -161,7 +169,17 @@ func (j *journey) installSecret(ctx context.Context, r *step.Reporter) error {
 	if err != nil {
 		return err
 	}
-	return secret.Install(j.m.newPath(), append(j.files, j.network(r)...))
+	return secret.Install(j.m.newPath(), j.files)
+}
+
+// configureNetwork comes when the links have their names: only then is the
+// first wired one known.
+func (j *journey) configureNetwork(ctx context.Context, r *step.Reporter) error {
+	files := j.network(r)
+	if len(files) == 0 {
+		return nil
+	}
+	return secret.Install(j.m.newPath(), files)
 }
 
 // network is the configuration of a node that brings none of its own: what ip=

@@ -2,6 +2,7 @@ package boot_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -144,8 +145,22 @@ func TestALateStickIsFoundByItsEventAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if looks := w.fact("looks"); looks != 2 {
-		t.Errorf("looked %v times, want once before and once after the stick came", looks)
+	if looks := w.fact("looks"); looks != 3 {
+		t.Errorf("looked %v times, want once at first, once when somebody listened, and once after the stick came", looks)
+	}
+}
+
+func TestASideThatIsThereIsFoundWithoutListening(t *testing.T) {
+	w := newWorld(t)
+	w.storage.Fail["Uevents"] = syscall.EIO
+	if err := w.boot("psyopsos=psyopsOS-A"); err != nil {
+		t.Error(err)
+	}
+	w = newWorld(t)
+	w.storage.Unplug("vda")
+	w.storage.Fail["Uevents"] = syscall.EIO
+	if err := w.boot("psyopsos=psyopsOS-A"); !errors.Is(err, syscall.EIO) {
+		t.Errorf("without a disk, and unable to listen for one, the boot ended with %v", err)
 	}
 }
 
@@ -201,7 +216,7 @@ func TestAFailureOfAnyStepLeavesTheRestUntouched(t *testing.T) {
 	if err := whole.boot("psyopsos=psyopsOS-A"); err != nil {
 		t.Fatal(err)
 	}
-	for _, method := range []string{"Devices", "Uevents", "Mount", "LoopMount", "MemAvailable", "Unmount", "Mounts"} {
+	for _, method := range []string{"Devices", "Mount", "LoopMount", "MemAvailable", "Unmount", "Mounts"} {
 		t.Run(method, func(t *testing.T) {
 			w := newWorld(t)
 			w.storage.Fail[method] = syscall.EIO
@@ -222,7 +237,7 @@ func TestAFailureOfAnyStepLeavesTheRestUntouched(t *testing.T) {
 
 func TestAPlainRootBootsWithoutSidesAndKeys(t *testing.T) {
 	w := newWorld(t)
-	w.machine.Keys = release.Keys{}
+	w.keys = release.Keys{}
 	if err := w.boot("root=LABEL=psyopsOS-B rootfstype=squashfs init=/bin/sh"); err != nil {
 		t.Fatal(err)
 	}

@@ -84,6 +84,10 @@ func (j *journey) readManifest(r *step.Reporter) (release.Manifest, error) {
 	if j.c.Verify == VerifyOff {
 		return release.Manifest{}, errors.New("psyopsos.verify=off: nothing on this side is verified")
 	}
+	keys, err := j.m.Keys()
+	if err != nil {
+		return release.Manifest{}, err
+	}
 	text, err := readBounded(j.source(layout.Manifest), release.MaxManifest)
 	if err != nil {
 		return release.Manifest{}, err
@@ -93,11 +97,11 @@ func (j *journey) readManifest(r *step.Reporter) (release.Manifest, error) {
 		return release.Manifest{}, fmt.Errorf("%s: %w", j.source(layout.ManifestSignature), err)
 	}
 	signatures := release.Texts(beside)
-	manifest, err := j.m.Keys.VerifyManifest(text, signatures...)
+	manifest, err := keys.VerifyManifest(text, signatures...)
 	if err != nil {
 		return release.Manifest{}, err
 	}
-	vouched, err := j.m.Keys.Whole(text, signatures...)
+	vouched, err := keys.Whole(text, signatures...)
 	for _, key := range vouched.By {
 		if key.IsDevelopment() {
 			r.Note("signed by a development key, which has no password: not for machines that matter")

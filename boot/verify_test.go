@@ -78,7 +78,7 @@ func TestAFlippedBitAnywhereInTheSignatureIsRefusedButInItsUntrustedComment(t *t
 		for bit := range 8 {
 			b := []byte(signature)
 			b[at] ^= 1 << bit
-			_, err := w.machine.Keys.VerifyManifest([]byte(manifest), b)
+			_, err := w.keys.VerifyManifest([]byte(manifest), b)
 			if unsigned := at >= len("untrusted comment: ") && at < free; err == nil && !unsigned {
 				t.Errorf("bit %d of byte %d (%q) of %q was flipped, and it was believed", bit, at, signature[at], signature)
 			}
@@ -116,7 +116,7 @@ func TestWhatIsNotWhatWasSignedIsRefused(t *testing.T) {
 		}, "copy squashfs", "squashfs on psyopsOS-A (vda3) is not the file that was signed"},
 		{"a release for another machine", func(w *world) { w.sign(release.OS, "riscv64") }, "verify the manifest", "for riscv64, this machine is x86_64"},
 		{"a key that is not trusted", func(w *world) { w.signByAnother() }, "verify the manifest", ", which is not trusted (trusted: "},
-		{"no keys at all", func(w *world) { w.machine.Keys = release.Keys{} }, "verify the manifest", "not trusted"},
+		{"no keys at all", func(w *world) { w.keys = release.Keys{} }, "verify the manifest", "not trusted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -169,13 +169,13 @@ func TestTwoOfThreeKeysBootASide(t *testing.T) {
 				t.Fatal(err)
 			}
 			secrets = append(secrets, key)
-			w.machine.Keys = w.machine.Keys.With(public)
+			w.keys = w.keys.With(public)
 		}
-		keys, err := release.NewKeys(2, w.machine.Keys.All()...)
+		keys, err := release.NewKeys(2, w.keys.All()...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.machine.Keys = keys
+		w.keys = keys
 		manifest := []byte(w.side[layout.Manifest])
 		m, err := release.ParseManifest(manifest)
 		if err != nil {

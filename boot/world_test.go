@@ -35,6 +35,7 @@ type world struct {
 	volume  map[string]string // psyops-secret
 	machine boot.Machine
 	key     release.SecretKey
+	keys    release.Keys // of the initramfs
 	// side are the files of the side's volume; the test may change them.
 	side   map[string]string
 	handed []mounts.HandoverPlan
@@ -52,7 +53,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, storage: mountstest.New(), modules: &boottest.Modules{}, links: &netiftest.Links{}, key: secret}
+	w := &world{t: t, storage: mountstest.New(), modules: &boottest.Modules{}, links: &netiftest.Links{}, key: secret, keys: keys}
 	w.side = map[string]string{
 		layout.Squashfs: strings.Repeat("squashfs ", 1000), layout.Modloop: strings.Repeat("modloop ", 500),
 		layout.Kernel: "kernel", layout.Initramfs: "initramfs",
@@ -62,7 +63,7 @@ func newWorld(t *testing.T) *world {
 	w.plug("vda", "0aaa", "1aaa")
 	w.storage.OnMount = w.mount
 	w.machine = boot.Machine{
-		Storage: w.storage, Modules: w.modules, Links: w.links, Keys: keys, Kernel: kernel, Root: t.TempDir(),
+		Storage: w.storage, Modules: w.modules, Links: w.links, Keys: func() (release.Keys, error) { return w.keys, nil }, Kernel: kernel, Root: t.TempDir(),
 		Handover: func(p mounts.HandoverPlan) error { w.handed = append(w.handed, p); return p.LastWords() },
 	}
 	w.write("lib/modules/"+kernel+"/modules.dep", "")

@@ -96,14 +96,10 @@ func (b *booting) realMachine(storage mounts.Linux) (boot.Machine, error) {
 		Kernel:   unix.ByteSliceToString(name.Release[:]),
 		Handover: func(plan mounts.HandoverPlan) error { return mounts.Handover(storage, plan) },
 		Shell:    b.shellAsked,
+		Keys:     func() (release.Keys, error) { return release.ReadKeys(os.DirFS("/")) },
 		Root:     "/",
 	}
-	if b.c.Side == "" {
-		return m, nil // root= needs no keys
-	}
-	var err error
-	m.Keys, err = release.ReadKeys(os.DirFS("/"))
-	return m, err
+	return m, nil
 }
 
 // sinceBoot is the time since the kernel started: there may be no clock yet.
