@@ -240,6 +240,9 @@ func (p ESPPlan) String() string {
 		fmt.Fprintf(&b, "let the firmware try the loader: the new one is written to %s, which it starts with the next restart, once; the commit of that boot puts it in the place of %s\n", layout.LoaderSpare, layout.Loader)
 	case p.Swap:
 		fmt.Fprintf(&b, "replace the loader: the new one is written to %s, which then takes the place of %s\n", layout.LoaderSpare, layout.Loader)
+		if p.Unasked != nil {
+			fmt.Fprintf(&b, "    the firmware cannot try it first: %v\n", p.Unasked)
+		}
 	default:
 		b.WriteString("leave the loader, which is the same\n")
 	}

@@ -3,10 +3,11 @@ package upgrade
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -228,7 +229,7 @@ func TestALoaderOfOthersIsReplacedAtOnce(t *testing.T) {
 	w := newWorld(t).withFirmware()
 	w.bootsBy(v1, layout.SideA, v1, bootstate.Good)
 	b := espBundle(t, v2, nil)
-	other, secret, err := release.GenerateKey(rand.Reader)
+	other, secret, err := release.GenerateKey(cryptorand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -491,5 +492,70 @@ func TestAFaultAtEveryWriteOfATriedLoaderIsFinishedByTheNextTime(t *testing.T) {
 	w.must(0, apply(w)...)
 	if by := w.firmware(); by != v2 {
 		t.Errorf("the firmware starts %s", by)
+	}
+}
+
+// Stories of several power cuts: loaders that are good (v1, v2) and one that
+// hangs (v3) are applied, with the power cut before any write of an apply or a
+// commit; each restart goes through the firmware, and a hang is ended by a power
+// cycle. However it goes, the machine comes up, and in the end it gets a good
+// loader. The side's state has no part in it: apply efisys writes none, and the
+// rules keep the two apart.
+func TestManyCutsAndALoaderThatHangsLeaveAMachineThatComesUp(t *testing.T) {
+	t.Parallel()
+	hangs := 0
+	for seed := range uint64(12) {
+		random := rand.New(rand.NewPCG(seed, 4))
+		w := newWorld(t).withFirmware()
+		told := []string{}
+		comesUp := func() {
+			by := w.firmware()
+			if by == v3 {
+				hangs++
+				by = w.firmware()
+			}
+			if told = append(told, "up by "+by); by != v1 && by != v2 {
+				t.Fatalf("seed %d: the machine does not come up: %q", seed, told)
+			}
+			w.bootsBy(by, layout.SideA, v1, bootstate.Good)
+		}
+		comesUp()
+		for range 14 {
+			command := []string{"commit"}
+			if version := []string{"", "", v1, v2, v3, v3}[random.IntN(6)]; version != "" {
+				w.publishESP(espBundle(t, version, nil))
+				command = []string{"apply", "efisys", "--force", "--allow-downgrade", "--repository", w.repo}
+				told = append(told, version)
+			}
+			left := random.IntN(24) // writes until the cut, which most commands do not come to
+			w.break_ = func(string) error {
+				if left--; left < 0 {
+					return errors.New("the power is cut")
+				}
+				return nil
+			}
+			status, _, _ := w.runs(command...)
+			w.break_ = nil
+			told = append(told, fmt.Sprintf("%s: exit status %d", command[0], status))
+			if left < 0 || random.IntN(2) == 0 {
+				comesUp()
+			}
+		}
+		comesUp()
+		w.must(0, "commit")
+		for _, version := range []string{v1, v2} {
+			w.publishESP(espBundle(t, version, nil))
+			w.must(0, "apply", "efisys", "--force", "--allow-downgrade", "--repository", w.repo)
+			comesUp()
+			w.must(0, "commit")
+		}
+		if one, two := w.loaderIs("/dev/vda1"), w.loaderIs("/dev/vda5"); one != v2 || two != v2 {
+			t.Errorf("seed %d: in the end the loaders are %s and %s: %q", seed, one, two, told)
+		}
+		w.fsckLost("/dev/vda1")
+	}
+	t.Logf("%d hangs were ended by a power cycle", hangs)
+	if hangs < 5 {
+		t.Error("too few loaders hung")
 	}
 }
