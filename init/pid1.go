@@ -45,6 +45,7 @@ func (b *booting) run() error {
 	if err := boot.MountKernelFilesystems(storage); err != nil {
 		return err
 	}
+	hurried := boot.HurryGracePeriods("/", true)
 	line, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
 		return err
@@ -57,6 +58,7 @@ func (b *booting) run() error {
 	}
 	runner := &step.Runner{Sink: b.story.tell, Now: sinceBoot, OnFailure: b.onFailure}
 	b.startDeadline()
+	b.warn("hurry the kernel's grace periods", hurried)
 	ctx := context.Background()
 	if err := runner.Run(ctx, step.Step{Name: "look at this machine", Do: func(context.Context, *step.Reporter) (err error) {
 		if b.machine, err = b.realMachine(storage); unbootable != nil {
@@ -74,6 +76,7 @@ func (b *booting) run() error {
 
 // lastWords is what has to be out before another program is PID 1.
 func (b *booting) lastWords() error {
+	b.warn("end the hurry", boot.HurryGracePeriods("/", false))
 	err := b.writeReport()
 	b.story.flush()
 	return err

@@ -22,6 +22,7 @@ func TestPowerOnToLoginAndOff(t *testing.T) {
 	if failed := g.Runs("rc-status --nocolor --crashed; rc-status --nocolor -a | grep -E 'crashed|stopped' | grep -v stopped || true"); failed != "" {
 		t.Errorf("services that failed: %s", failed)
 	}
+	g.Prints("cat /sys/kernel/rcu_expedited", "0") // boot.HurryGracePeriods
 	g.Prints("hostname", "demo")
 	g.Prints("ls /sys/class/net | tr '\\n' ' '", "lo psy0 ")
 	status := g.Runs("neuralupgrade status")
