@@ -85,9 +85,9 @@ func (j *journey) fromSide() []step.Step {
 		{Name: "find " + string(j.c.Side), Do: j.findSide},
 		{Name: "mount " + string(j.c.Side), Do: j.mountSide},
 		{Name: "verify the manifest", Do: j.verifyManifest},
-		{Name: "plan memory", Do: j.planMemory},
 		step.Together(
 			step.Line{ // the long one
+				{Name: "plan memory", Do: j.planMemory},
 				{Name: "copy squashfs", Do: j.copySquashfs},
 				{Name: "mount the new root", Do: j.mountRoot},
 				{Name: "install modules", Do: j.installModules},
@@ -95,7 +95,7 @@ func (j *journey) fromSide() []step.Step {
 				{Name: "install psyops-secret", After: []string{"wait for psyops-secret"}, Do: j.installSecret},
 			},
 			step.Line{
-				{Name: "copy modloop", Do: j.copyModloop},
+				{Name: "copy modloop", After: []string{"plan memory"}, Do: j.copyModloop},
 				{Name: "mount modloop", Do: j.mountModloop},
 				{Name: "load drivers", Optional: true, Do: j.loadDrivers},
 				{Name: "wait for psyops-secret", Optional: true, After: []string{"prepare the node's files"}, Do: j.awaitSecret},
