@@ -130,8 +130,8 @@ func linkText(key, to string) string {
 }
 
 // Hash fills in the SHA-256 of those files of l that want says, and those of
-// the parts that they would be sent in.
-func (f *Folder) Hash(ctx context.Context, l Listing, progress func(done, total int64), want func(Entry) bool) error {
+// the parts of what will be sent.
+func (f *Folder) Hash(ctx context.Context, l Listing, progress func(done, total int64), want, sent func(Entry) bool) error {
 	var total, done int64
 	var keys []string
 	for _, key := range l.Keys() {
@@ -141,7 +141,7 @@ func (f *Folder) Hash(ctx context.Context, l Listing, progress func(done, total 
 	}
 	for _, key := range keys {
 		e := l[key]
-		if err := f.hash(ctx, &e, func(n int) { done += int64(n); progress(done, total) }); err != nil {
+		if err := f.hash(ctx, &e, sent(e), func(n int) { done += int64(n); progress(done, total) }); err != nil {
 			return err
 		}
 		l[key] = e
@@ -149,7 +149,7 @@ func (f *Folder) Hash(ctx context.Context, l Listing, progress func(done, total 
 	return nil
 }
 
-func (f *Folder) hash(ctx context.Context, e *Entry, tell func(n int)) error {
+func (f *Folder) hash(ctx context.Context, e *Entry, sent bool, tell func(n int)) error {
 	file, err := f.root.Open(e.Key)
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func (f *Folder) hash(ctx context.Context, e *Entry, tell func(n int)) error {
 	whole := sha256.New()
 	from := contextReader{ctx, io.LimitReader(file, e.Size+1), tell}
 	n := int64(0)
-	if size := partSizeOf(e.Size); e.Size <= size {
+	if size := partSizeOf(e.Size); e.Size <= size || !sent {
 		n, err = io.CopyBuffer(whole, from, make([]byte, 1<<20))
 	} else {
 		n, err = hashParts(whole, e, from, make([]byte, size))

@@ -32,7 +32,9 @@ func (p Pair) Compare(ctx context.Context, pushing bool, progress func(done, tot
 	if err := p.Bucket.Look(ctx, remote, func(e Entry) bool { return !pushing || mayBeLink(e) || twin(e, local) }); err != nil {
 		return nil, nil, err
 	}
-	err = p.Folder.Hash(ctx, local, progress, func(e Entry) bool { return pushing || twin(e, remote) })
+	// What has a twin is most likely the same.
+	err = p.Folder.Hash(ctx, local, progress, func(e Entry) bool { return pushing || twin(e, remote) },
+		func(e Entry) bool { return pushing && !twin(e, remote) })
 	return local, remote, err
 }
 

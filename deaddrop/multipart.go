@@ -94,6 +94,15 @@ type upload struct {
 // sendInParts goes on where an earlier run was broken off: the folder keeps a
 // note of the upload's id, by place and hash of the file.
 func (b *Bucket) sendInParts(ctx context.Context, from *Folder, e Entry, size int64, progress func(n int64)) error {
+	if e.parts == nil { // it was thought to be there
+		sum := e.SHA256
+		if err := from.hash(ctx, &e, true, func(int) {}); err != nil {
+			return err
+		}
+		if e.SHA256 != sum {
+			return changedError(e.Key)
+		}
+	}
 	u := &upload{bucket: b, key: e.Key, progress: progress}
 	note := b.noteOf(e, size)
 	if err := u.begin(ctx, from, note, b.options(e)); err != nil {

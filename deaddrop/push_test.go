@@ -294,7 +294,7 @@ func TestAnUploadThatTheServerForgotBeginsAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Folder.Hash(t.Context(), l, silent, func(Entry) bool { return true }); err != nil {
+	if err := p.Folder.Hash(t.Context(), l, silent, func(Entry) bool { return true }, func(Entry) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	write(t, p.Folder, p.Bucket.noteOf(l["big.bin"], partSize), "999\n")
@@ -303,6 +303,22 @@ func TestAnUploadThatTheServerForgotBeginsAnew(t *testing.T) {
 	}
 	if got, err := p.Bucket.Stat(t.Context(), "big.bin"); err != nil || got.Size != l["big.bin"].Size || got.SHA256 != l["big.bin"].SHA256 {
 		t.Errorf("got %+v, %v, want %+v", got, err, l["big.bin"])
+	}
+}
+
+func TestALargeFileThatDiffersFromItsTwinIsSent(t *testing.T) {
+	s := newServer(t)
+	p := Pair{makeTree(t, tree{"big.bin": strings.Repeat("x", partSize+1)}), s.bucket(t, "drop")}
+	if err := push(t.Context(), p, Request{}); err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Repeat("y", partSize+1)
+	write(t, p.Folder, "big.bin", changed)
+	if err := push(t.Context(), p, Request{Replace: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got := bucketTree(t, p.Bucket)["big.bin"]; got != changed {
+		t.Errorf("the bucket has %d bytes that begin with %.1q", len(got), got)
 	}
 }
 
