@@ -77,7 +77,10 @@ func (j *journey) withShell(steps []step.Step) []step.Step {
 }
 
 // fromSide boots psyopsos=psyopsOS-A or -B. What need not wait for one another
-// runs side by side: most machines have more than one processor.
+// runs side by side: most machines have more than one processor. After says
+// what a step needs of the lines beside its own, and nothing waits for more:
+// where nothing is copied the second line is the longest, where much is copied
+// the first.
 func (j *journey) fromSide() []step.Step {
 	return []step.Step{
 		{Name: "read the command line", Do: j.tellCmdline},
@@ -136,7 +139,8 @@ func (j *journey) loadFirstDrivers() step.Step {
 }
 
 // A journey is what the steps of one boot hand on to one another. Each field
-// is written by the step named beside it and only read by later ones.
+// is written by the step named beside it and only read by later ones: in its own
+// line, or After it.
 type journey struct {
 	c Cmdline
 	m Machine
