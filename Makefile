@@ -41,9 +41,9 @@ check: test-deps ## gofmt, vet, staticcheck, unit tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 bench: test-deps ## our boot beside a floor program's, our build beside a plain script's, an apply beside plain writing, a push beside plain PUTs, with ratios; benchmarks of packages
-	$(GO) test -count=1 -tags qemu -timeout 60m -run '^$$' -bench 'Boot|Build|Apply' -benchtime 1x ./qemu-tests/
-	$(GO) test -run '^$$' -tags qemu -bench Push -benchtime 1x ./deaddrop/
+	PSYOPSOS_BENCH_OBJECTS=1000 PSYOPSOS_BENCH_MB=2000 $(GO) test -run '^$$' -tags qemu -timeout 30m -bench Push -benchtime 1x ./deaddrop/
 	$(GO) test -run '^$$' -bench . ./...
+	$(GO) test -count=1 -tags qemu -timeout 60m -run '^$$' -bench 'Boot|Build|Apply' -benchtime 1x ./qemu-tests/
 
 man: $(TK) ## man pages of tk and neuralupgrade, in artifacts/man
 	$(TK) man $(OUT)/man

@@ -28,7 +28,7 @@ import (
 //
 //	PSYOPSOS_BENCH_OBJECTS=1000 PSYOPSOS_BENCH_MB=2000
 //
-// are the sizes that issue 5 asks for; by default it is a tenth of them.
+// are the sizes that `make bench` takes; by default it is a tenth of them.
 func BenchmarkPush(b *testing.B) {
 	objects, mb := number(b, "PSYOPSOS_BENCH_OBJECTS", 100), number(b, "PSYOPSOS_BENCH_MB", 200)
 	small := map[string]int64{}
