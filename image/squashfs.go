@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"psyopsOS/image/tree"
@@ -181,8 +182,9 @@ func writeSquashfs(ctx context.Context, t *tree.Tree, mtime time.Time, c Compres
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SOURCE_DATE_EPOCH=") })
 	if said, err := cmd.CombinedOutput(); err != nil {
 		err = fmt.Errorf("make %s: %s: %w\n%s", out, strings.Join(cmd.Args, " "), err, bytes.TrimSpace(said))
-		if cmd.SysProcAttr != nil && errors.Is(err, fs.ErrPermission) {
-			return step.WithHint(err, "this machine lets nobody but root make a user namespace, which extended attributes need here: set kernel.unprivileged_userns_clone=1 (or kernel.apparmor_restrict_unprivileged_userns=0), or run this as root")
+		// ENOSPC is what a limit of none gives.
+		if cmd.SysProcAttr != nil && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOSPC)) {
+			return step.WithHint(err, "this machine lets nobody but root make a user namespace, which extended attributes need here: set kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0 or user.max_user_namespaces=1000, as far as it has them, or run this as root")
 		}
 		return err
 	}
