@@ -266,3 +266,17 @@ func hangUp(w http.ResponseWriter) {
 	}
 	conn.Close()
 }
+
+// planned is what a push has to do, and the folder that it goes by.
+func planned(t *testing.T, p Pair, r Request) (Listing, Plan) {
+	t.Helper()
+	local, remote, err := p.Compare(t.Context(), true, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := NewPlan(local, remote, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return local, plan
+}

@@ -328,14 +328,7 @@ func TestWhatChangesWhileItIsSentDoesNotBecomeAnObject(t *testing.T) {
 			s := newServer(t)
 			p := Pair{makeTree(t, oneRelease(v1)), s.bucket(t, "drop")}
 			write(t, p.Folder, tarKey(v1), strings.Repeat("x", size))
-			local, remote, err := p.Compare(t.Context(), true, silent)
-			if err != nil {
-				t.Fatal(err)
-			}
-			plan, err := NewPlan(local, remote, Request{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			_, plan := planned(t, p, Request{})
 			write(t, p.Folder, tarKey(v1), strings.Repeat("y", size))
 			if err := run(t.Context(), p.Push(plan)); err == nil || !strings.Contains(err.Error(), "changed while it was read") {
 				t.Errorf("got %v", err)
@@ -355,14 +348,7 @@ func TestWhatLatestNamesByNowIsNotRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := Pair{makeTree(t, oneRelease(v2)), bucket}
-	local, remote, err := p.Compare(t.Context(), true, silent)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := NewPlan(local, remote, Request{Replace: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, plan := planned(t, p, Request{Replace: true})
 	// Another builder goes back to the first release.
 	if err := bucket.Put(t.Context(), Entry{Key: latestKey, Link: tarKey(v1) + ".minisig"}, nil); err != nil {
 		t.Fatal(err)
@@ -381,14 +367,7 @@ func TestALatestThatMovedFurtherMeanwhileStays(t *testing.T) {
 	s := newServer(t)
 	bucket := s.bucket(t, "drop")
 	p := Pair{makeTree(t, oneRelease(v2)), bucket}
-	local, remote, err := p.Compare(t.Context(), true, silent)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := NewPlan(local, remote, Request{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, plan := planned(t, p, Request{})
 	// Another builder is through with the third release first.
 	if err := push(t.Context(), Pair{makeTree(t, oneRelease(v3)), bucket}, Request{}); err != nil {
 		t.Fatal(err)

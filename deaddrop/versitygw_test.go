@@ -167,14 +167,7 @@ func TestARealServerRefusesAPartThatIsNotWhatWasHashed(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := Pair{makeTree(t, tree{"big.bin": strings.Repeat("x", partSize+1)}), b}
-	local, remote, err := p.Compare(t.Context(), true, silent)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := NewPlan(local, remote, Request{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	local, plan := planned(t, p, Request{})
 	(*local["big.bin"].parts)[1].sha256[0] ^= 1
 	if err := run(t.Context(), p.Push(plan)); err == nil || !strings.Contains(err.Error(), "send part 2 of big.bin") {
 		t.Errorf("got %v", err)

@@ -413,6 +413,13 @@ func (d tape) WriteAt(p []byte, offset int64) (int, error) {
 // record runs a command and gives the images before it and all its writes.
 func (w *world) record(args ...string) (before map[string][]byte, writes []taped) {
 	w.t.Helper()
+	before = w.recordTo(&writes, args...)
+	return before, writes
+}
+
+// recordTo is record, behind writes that something else may add to meanwhile.
+func (w *world) recordTo(writes *[]taped, args ...string) (before map[string][]byte) {
+	w.t.Helper()
 	before = map[string][]byte{}
 	for _, device := range []string{"/dev/vda1", "/dev/vda5"} {
 		if w.images[device] != "" {
@@ -425,14 +432,14 @@ func (w *world) record(args ...string) (before map[string][]byte, writes []taped
 		if err != nil {
 			return nil, err
 		}
-		return tape{d.(partition), &writes}, nil
+		return tape{d.(partition), writes}, nil
 	}
 	w.stdout.Reset()
 	w.stderr.Reset()
 	if status := Main(context.Background(), e, args); status != 0 {
 		w.t.Fatalf("neuralupgrade %s: exit status %d\n%s%s", strings.Join(args, " "), status, w.stdout.String(), w.stderr.String())
 	}
-	return before, writes
+	return before
 }
 
 // A cutState is the two partitions after a cut.

@@ -2,7 +2,6 @@ package upgrade
 
 import (
 	"bytes"
-	"context"
 	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"psyopsOS/boot"
 	"psyopsOS/bootstate"
 	"psyopsOS/efi"
 	"psyopsOS/layout"
@@ -335,28 +333,16 @@ func TestWithoutVariablesTheLoaderIsReplacedAtOnce(t *testing.T) {
 // whether the firmware starts the new loader.
 func (w *world) recordOnce(args ...string) (before map[string][]byte, writes []taped) {
 	w.t.Helper()
-	before = map[string][]byte{"BootNext": make([]byte, 512)}
+	next := make([]byte, 512)
+	if asked, err := w.once().Asked(); err != nil || asked.Next {
+		next[0] = 1
+	}
 	w.variables = func(dir string) efi.Variables {
 		return noting{efi.Dir(dir), func(set byte) { writes = append(writes, taped{"BootNext", 0, []byte{set}}) }}
 	}
-	if asked, err := w.once().Asked(); err != nil || asked.Next {
-		before["BootNext"][0] = 1
-	}
 	defer func() { w.variables = nil }()
-	for _, device := range []string{"/dev/vda1", "/dev/vda5"} {
-		before[device] = readFile(w.t, w.images[device])
-	}
-	e := w.env()
-	e.OpenState = func(path string) (boot.StateDevice, error) {
-		d, err := w.open(path)
-		if err != nil {
-			return nil, err
-		}
-		return tape{d.(partition), &writes}, nil
-	}
-	if status := Main(context.Background(), e, args); status != 0 {
-		w.t.Fatalf("neuralupgrade %s: exit status %d\n%s%s", strings.Join(args, " "), status, w.stdout.String(), w.stderr.String())
-	}
+	before = w.recordTo(&writes, args...)
+	before["BootNext"] = next
 	return before, writes
 }
 
