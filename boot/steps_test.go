@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"reflect"
 	"slices"
 	"strings"
@@ -131,10 +132,12 @@ func TestALateStickIsFoundByItsEventAlone(t *testing.T) {
 	started := make(chan bool)
 	go func() {
 		defer close(started)
-		for w.storage.Listeners() == 0 || w.storage.Count("Devices") == 0 {
+		// Not before the look of somebody who listens, or that one finds it.
+		for w.storage.Listeners() == 0 || w.storage.Count("Devices") < 2 {
 			if t.Context().Err() != nil {
 				return
 			}
+			runtime.Gosched()
 		}
 		w.storage.Send(mounts.Uevent{Action: "add", Subsystem: "usb", Modalias: "usb:v1234"})
 		w.plug("vdc", "0ccc", "1ccc")
