@@ -72,6 +72,7 @@ func TestTheFaultsOfAServer(t *testing.T) {
 		want    string // of the error; empty: it succeeds
 		asked   int    // requests for the tar
 		notRead bool   // the reader itself cannot know: the content is wrong
+		idle    time.Duration
 	}{
 		{"500 twice, then all is well", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			if count < 2 {
@@ -79,35 +80,35 @@ func TestTheFaultsOfAServer(t *testing.T) {
 				return
 			}
 			w.Write(m.tar)
-		}, "", 3, false},
+		}, "", 3, false, 0},
 		{"503 for ever", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			w.WriteHeader(http.StatusServiceUnavailable)
-		}, "503 Service Unavailable (gave up after 8 attempts in a row)", 8, false},
+		}, "503 Service Unavailable (gave up after 8 attempts in a row)", 8, false, 0},
 		{"403 is final", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			w.WriteHeader(http.StatusForbidden)
-		}, "403 Forbidden", 1, false},
+		}, "403 Forbidden", 1, false, 0},
 		{"404 is final", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			w.WriteHeader(http.StatusNotFound)
-		}, "404 Not Found", 1, false},
+		}, "404 Not Found", 1, false, 0},
 		{"a length that is too large", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			w.Header().Set("Content-Length", "999999")
 			w.Write(m.tar)
-		}, "the server says that it has 999999 bytes", 1, false},
+		}, "the server says that it has 999999 bytes", 1, false, 0},
 		{"a length that is too small", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			w.Write(m.tar[:1000])
-		}, "the server says that it has 1000 bytes", 1, false},
+		}, "the server says that it has 1000 bytes", 1, false, 0},
 		{"more bytes than it should have, without a length", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			_ = http.NewResponseController(w).Flush()
 			w.Write(m.tar)
 			w.Write([]byte("more"))
-		}, "sends more than the", 1, false},
+		}, "sends more than the", 1, false, 0},
 		{"no length at all", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			_ = http.NewResponseController(w).Flush()
 			w.Write(m.tar)
-		}, "", 1, false},
+		}, "", 1, false, 0},
 		{"it ends too early for ever", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			s.hangUp(w, r, m.tar, 0)
-		}, "gave up after 8 attempts", 8, false},
+		}, "gave up after 8 attempts", 8, false, 0},
 		{"it stalls once", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			if count > 0 {
 				s.hangUp(w, r, m.tar, len(m.tar))
@@ -117,10 +118,10 @@ func TestTheFaultsOfAServer(t *testing.T) {
 			w.Write(m.tar[:50_000])
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
-		}, "", 2, false},
+		}, "", 2, false, time.Second},
 		{"it never answers", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			<-r.Context().Done()
-		}, "nothing for", 8, false},
+		}, "nothing for", 8, false, 200 * time.Millisecond},
 		{"another range than asked for", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			if count == 0 {
 				s.hangUp(w, r, m.tar, 50_000)
@@ -128,25 +129,25 @@ func TestTheFaultsOfAServer(t *testing.T) {
 			}
 			w.Header().Set("Content-Range", contentRange{7, int64(len(m.tar)) - 1, int64(len(m.tar))}.String())
 			w.WriteHeader(http.StatusPartialContent)
-		}, "it answers with bytes 7-", 2, false},
+		}, "it answers with bytes 7-", 2, false, 0},
 		{"a file that has another length now", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			content := m.tar
 			if count > 0 {
 				content = m.tar[:len(m.tar)-512]
 			}
 			s.hangUp(w, r, content, 50_000)
-		}, "but it should have", 2, false},
+		}, "but it should have", 2, false, 0},
 		{"a file that was changed", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			w.Header().Set("ETag", `"`+strconv.Itoa(count)+`"`)
 			s.hangUp(w, r, m.tar, 50_000)
-		}, "has changed on the server", 2, false},
+		}, "has changed on the server", 2, false, 0},
 		{"a server that cannot begin in the middle", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			r.Header.Del("Range")
 			s.hangUp(w, r, m.tar, 60_000*(count+1))
-		}, "", 2, false},
+		}, "", 2, false, 0},
 		{"garbage of the right length", func(s *server, w http.ResponseWriter, r *http.Request, count int) {
 			w.Write(garbage)
-		}, "contents are not what key", 1, true},
+		}, "contents are not what key", 1, true, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -158,9 +159,15 @@ func TestTheFaultsOfAServer(t *testing.T) {
 				test.spoil(s, w, r, count)
 				return true
 			}
-			found := latest(t, open(t, s.address()), keysOf(t, 1, public))
+			o := hurried(nil)
+			o.Idle = test.idle
+			r, err := Open(s.address(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := latest(t, r, keysOf(t, 1, public))
 			file := filepath.Join(t.TempDir(), "out.tar")
-			err := found.Download(t.Context(), file, nil)
+			err = found.Download(t.Context(), file, nil)
 			if n := len(s.asked()) - 2; n != test.asked {
 				t.Errorf("the tar was asked for %d times, want %d", n, test.asked)
 			}

@@ -174,10 +174,10 @@ func (c counting) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController find the real one.
 func (c counting) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-// hurried are options of a client that does not wait, and remembers how long
+// hurried are options of a client that does not pause, and remembers how long
 // it would have waited.
 func hurried(pauses *[]time.Duration) Options {
-	return Options{Idle: 300 * time.Millisecond, Sleep: func(ctx context.Context, d time.Duration) error {
+	return Options{Sleep: func(ctx context.Context, d time.Duration) error {
 		if pauses != nil {
 			*pauses = append(*pauses, d)
 		}
