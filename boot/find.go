@@ -76,6 +76,7 @@ func (j *journey) await(ctx context.Context, r *step.Reporter, label layout.Labe
 		return mounts.Volume{}, err
 	}
 	r.Fact("looks", looks, "")
+	j.seen = seen
 	found, duplicates, err := mounts.Choose(seen, label, j.c.Disk)
 	if err != nil {
 		var none *mounts.LabelError
@@ -92,10 +93,13 @@ func (j *journey) await(ctx context.Context, r *step.Reporter, label layout.Labe
 	return found, nil
 }
 
-// findDuplicates looks again when all drivers are there: the side and
-// psyops-secret may have been found before another disk with the same labels
-// came.
+// findDuplicates looks again when all drivers are there, where another disk
+// came with them: it may have the same labels as the side's and psyops-secret's.
 func (j *journey) findDuplicates(ctx context.Context, r *step.Reporter) error {
+	names, err := j.m.Storage.DeviceNames()
+	if err != nil || !slices.ContainsFunc(names, j.isUnseen) {
+		return err
+	}
 	seen, err := mounts.FindLabels(j.m.Storage)
 	if err != nil {
 		return err
@@ -109,6 +113,11 @@ func (j *journey) findDuplicates(ctx context.Context, r *step.Reporter) error {
 		}))
 	}
 	return nil
+}
+
+// isUnseen reports whether nothing is known of a device yet.
+func (j *journey) isUnseen(name string) bool {
+	return !slices.ContainsFunc(j.seen, func(v mounts.Volume) bool { return v.Name == name || v.Disk == name })
 }
 
 // warnDuplicates names each duplicate once.

@@ -22,14 +22,10 @@ const secretWait = 5 * time.Second
 // secretVolume is where the volume is mounted while it is read.
 const secretVolume = "/mnt/psyops-secret-volume"
 
-// readSecret learns who this node is from a volume that is there already, as
-// the one on the booted disk is. It waits for none.
+// readSecret learns who this node is from a volume that was seen with the side,
+// as the one on the booted disk is. It waits for none.
 func (j *journey) readSecret(ctx context.Context, r *step.Reporter) error {
-	seen, err := mounts.FindLabels(j.m.Storage)
-	if err != nil {
-		return err
-	}
-	volume, duplicates, err := mounts.Choose(seen, layout.Secret, j.side.PartUUID)
+	volume, duplicates, err := mounts.Choose(j.seen, layout.Secret, j.side.PartUUID)
 	if err != nil {
 		return nil // awaitSecret tells it, if it stays so
 	}
@@ -90,6 +86,7 @@ func (j *journey) findSecret(ctx context.Context, r *step.Reporter) (found mount
 		if err != nil {
 			return false, err
 		}
+		j.seen = seen
 		found, duplicates, none = mounts.Choose(seen, layout.Secret, j.side.PartUUID)
 		if none != nil {
 			// A stick may have come since the drivers were loaded, before its
@@ -106,42 +103,29 @@ func (j *journey) findSecret(ctx context.Context, r *step.Reporter) (found mount
 
 // nameLinks gives the network links the names of the node's mactab.
 func (j *journey) nameLinks(ctx context.Context, r *step.Reporter) error {
-	links, err := j.m.Links.List()
+	mactab, problems := netif.ParseMactab(j.node.Text(secret.Mactab))
+	links, err := j.m.Links.List(mactab.AsksDrivers())
 	if err != nil {
 		return err
 	}
-	mactab, problems := netif.ParseMactab(j.node.Text(secret.Mactab))
 	plan, unmatched := netif.Plan(links, mactab)
 	for _, w := range append(problems, unmatched...) {
 		r.Warn(w)
 	}
-	for _, err := range netif.Apply(j.m.Links, plan) {
+	renamed, failed := netif.Apply(j.m.Links, links, plan)
+	for _, err := range failed {
 		r.Warn(err)
 	}
-	if len(plan) > 0 {
-		if links, err = j.tellRenamed(r, links); err != nil {
-			return err
+	for i, link := range renamed {
+		if old := links[i].Name; old != link.Name {
+			r.Note("%s is now %s", old, link.Name)
 		}
 	}
+	links = renamed
 	if wired, ok := netif.FirstWired(links); ok {
 		j.wired = wired.Name
 	}
 	return nil
-}
-
-// tellRenamed gives the links as they are now.
-func (j *journey) tellRenamed(r *step.Reporter, before []netif.Link) ([]netif.Link, error) {
-	names := map[int]string{}
-	for _, link := range before {
-		names[link.Index] = link.Name
-	}
-	links, err := j.m.Links.List()
-	for _, link := range links {
-		if old := names[link.Index]; old != link.Name && old != "" {
-			r.Note("%s is now %s", old, link.Name)
-		}
-	}
-	return links, err
 }
 
 // prepareFiles decides what the node's files in the new root will hold:

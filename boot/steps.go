@@ -147,6 +147,7 @@ type journey struct {
 
 	sought   bool             // find
 	side     mounts.Volume    // find
+	seen     []mounts.Volume  // find, wait for psyops-secret: all that was there
 	warned   map[string]bool  // find, look for duplicates: those that were named
 	manifest release.Manifest // verify the manifest
 	toRAM    bool             // plan memory

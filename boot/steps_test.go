@@ -5,8 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -305,7 +305,7 @@ func TestTheNodeGetsItsNameAndItsLinksTheirs(t *testing.T) {
 	if !slices.ContainsFunc(w.events.Events, func(e step.Event) bool { return e.Message == "eth1 is now psy0" }) {
 		t.Error("the new name is not told")
 	}
-	if links, _ := w.links.List(); links[2].Name != "psy0" {
+	if links, _ := w.links.List(false); links[2].Name != "psy0" {
 		t.Errorf("the links are %v", links)
 	}
 	if text, _ := w.installed("etc/network/interfaces"); !strings.Contains(text, "iface eth0 inet dhcp") {

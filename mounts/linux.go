@@ -50,6 +50,17 @@ func (l Linux) Devices() ([]Device, error) {
 	return devices, nil
 }
 
+// DeviceNames lists /sys/class/block.
+func (l Linux) DeviceNames() ([]string, error) {
+	dir, err := os.Open(l.path("/sys/class/block"))
+	if err != nil {
+		return nil, fmt.Errorf("list block devices: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	return slices.DeleteFunc(names, func(name string) bool { return !isStorage(name) }), err
+}
+
 func (l Linux) device(name string) (Device, error) {
 	const class = "/sys/class/block/"
 	real, err := os.Readlink(l.path(class + name))

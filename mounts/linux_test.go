@@ -3,6 +3,7 @@ package mounts_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -67,6 +68,26 @@ func TestDevicesAreReadFromSysfsAndTheirPartitionTables(t *testing.T) {
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	}
+}
+
+func TestTheNamesOfDevicesAreThoseOfTheDevices(t *testing.T) {
+	sys := withDisk(t)
+	devices, err := sys.Devices()
+	names, errNames := sys.DeviceNames()
+	if err != nil || errNames != nil {
+		t.Fatal(err, errNames)
+	}
+	want := []string{"gone"} // it has a name, and was pulled out when it was looked at
+	for _, d := range devices {
+		want = append(want, d.Name)
+	}
+	slices.Sort(names)
+	if slices.Sort(want); !slices.Equal(names, want) {
+		t.Errorf("got %v, want %v", names, want)
+	}
+	if names, err := machine(t, nil).DeviceNames(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without sysfs: %v, %v", names, err)
 	}
 }
 

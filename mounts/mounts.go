@@ -25,6 +25,9 @@ type System interface {
 	// Devices lists the block devices that may hold a volume, sorted by name as
 	// people count: no loop devices, RAM disks and floppy drives.
 	Devices() ([]Device, error)
+	// DeviceNames is the names of Devices alone, in no order: whether another
+	// one came is seen without reading any.
+	DeviceNames() ([]string, error)
 	// Open opens a block device for reading.
 	Open(device string) (Block, error)
 

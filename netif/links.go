@@ -40,8 +40,10 @@ func (l Link) String() string {
 
 // Links is what this package asks of the kernel.
 type Links interface {
-	// List gives all links, by index.
-	List() ([]Link, error)
+	// List gives all links, by index. Their drivers are asked what they call
+	// themselves and where their cards are only where somebody wants to know:
+	// else Driver and Buses are what sysfs says.
+	List(askDrivers bool) ([]Link, error)
 	// Rename gives a link that is down another name.
 	Rename(index int, name string) error
 	SetUp(index int, up bool) error
@@ -56,17 +58,25 @@ func FirstWired(links []Link) (Link, bool) {
 	return links[i], true
 }
 
-// Apply carries out a plan. One link that keeps its name does not keep the
-// others from theirs; a link that a swap left on its spare name gets its old
-// one back where nobody has it.
-func Apply(links Links, plan []Rename) []error {
-	var errs []error
+// Apply carries out a plan for the links that there are, and gives them as they
+// are then. One link that keeps its name does not keep the others from theirs; a
+// link that a swap left on its spare name gets its old one back where nobody has
+// it.
+func Apply(links Links, have []Link, plan []Rename) (now []Link, errs []error) {
+	now = slices.Clone(have)
+	rename := func(r Rename) error {
+		err := rename(links, r)
+		if i := slices.IndexFunc(now, func(l Link) bool { return l.Index == r.Index }); i >= 0 && err == nil {
+			now[i].Name = r.To
+		}
+		return err
+	}
 	stranded := map[int]Rename{} // on a spare name, by index; From is the old name
 	for _, r := range plan {
 		if old, ok := stranded[r.Index]; ok {
 			r.From = old.From
 		}
-		err := rename(links, r)
+		err := rename(r)
 		switch {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("rename link %s to %s: %w", r.From, r.To, err))
@@ -77,11 +87,11 @@ func Apply(links Links, plan []Rename) []error {
 		}
 	}
 	for _, r := range stranded {
-		if err := rename(links, Rename{Index: r.Index, To: r.From, Up: r.Up}); err != nil {
+		if err := rename(Rename{Index: r.Index, To: r.From, Up: r.Up}); err != nil {
 			errs = append(errs, fmt.Errorf("rename link %s back to %s: %w", r.To, r.From, err))
 		}
 	}
-	return errs
+	return now, errs
 }
 
 // rename takes a link down for it, which the kernel wants, and up again.

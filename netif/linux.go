@@ -18,14 +18,18 @@ import (
 type Linux struct{ Root string }
 
 // List gives all links, by index.
-func (l Linux) List() ([]Link, error) {
+func (l Linux) List(askDrivers bool) ([]Link, error) {
 	found, err := linkList()
 	if err != nil {
 		return nil, fmt.Errorf("list network links: %w", err)
 	}
 	var links []Link
 	for _, f := range found {
-		links = append(links, l.link(f.Attrs()))
+		link := l.link(f.Attrs())
+		if askDrivers {
+			link.ask()
+		}
+		links = append(links, link)
 	}
 	sort.Sort(byIndex(links))
 	return links, nil
@@ -57,33 +61,32 @@ func (l Linux) link(a *netlink.LinkAttrs) Link {
 		Loopback: a.Flags&net.FlagLoopback != 0,
 		Physical: l.has(a.Name, "device"),
 		Wireless: l.has(a.Name, "wireless") || l.has(a.Name, "phy80211"),
+		Driver:   l.target(a.Name, "device/driver"),
 	}
-	var bus string
-	link.Driver, bus = drvinfo(a.Name)
-	if link.Driver == "" {
-		link.Driver = l.target(a.Name, "device/driver")
-	}
-	// virtio0 by sysfs is 0000:00:03.0 by ethtool, which is what nameif asks.
-	for _, b := range []string{bus, l.target(a.Name, "device")} {
-		if b != "" && !slices.Contains(link.Buses, b) {
-			link.Buses = append(link.Buses, b)
-		}
+	if bus := l.target(a.Name, "device"); bus != "" {
+		link.Buses = []string{bus}
 	}
 	return link
 }
 
-// drvinfo asks the driver who it is and where its card is.
-func drvinfo(name string) (driver, bus string) {
+// ask asks the driver who it is and where its card is: virtio0 by sysfs is
+// 0000:00:03.0 by ethtool, which is what nameif asks.
+func (l *Link) ask() {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return "", ""
+		return
 	}
 	defer unix.Close(fd)
-	info, err := unix.IoctlGetEthtoolDrvinfo(fd, name)
+	info, err := unix.IoctlGetEthtoolDrvinfo(fd, l.Name)
 	if err != nil {
-		return "", ""
+		return
 	}
-	return unix.ByteSliceToString(info.Driver[:]), unix.ByteSliceToString(info.Bus_info[:])
+	if driver := unix.ByteSliceToString(info.Driver[:]); driver != "" {
+		l.Driver = driver
+	}
+	if bus := unix.ByteSliceToString(info.Bus_info[:]); bus != "" && !slices.Contains(l.Buses, bus) {
+		l.Buses = append(l.Buses, bus)
+	}
 }
 
 func (l Linux) sys(name, file string) string {

@@ -8,6 +8,7 @@ package netif
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,6 +60,14 @@ func ParseMactab(text string) (Mactab, []error) {
 		table = append(table, rule)
 	}
 	return table, problems
+}
+
+// AsksDrivers reports whether a line selects by what only a link's driver tells
+// for certain.
+func (m Mactab) AsksDrivers() bool {
+	return slices.ContainsFunc(m, func(r Rule) bool {
+		return slices.ContainsFunc(r.Selectors, func(s Selector) bool { return s.Key != "mac" })
+	})
 }
 
 func parseRule(fields []string) (Rule, error) {

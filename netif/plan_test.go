@@ -69,7 +69,7 @@ func TestPlan(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			fake := &netiftest.Links{Links: append([]netif.Link{lo}, c.have...)}
 			plan, warnings := netif.Plan(fake.Links, parse(t, c.mactab))
-			if errs := netif.Apply(fake, plan); len(errs) > 0 {
+			if errs := apply(t, fake, plan); len(errs) > 0 {
 				t.Fatal(errs)
 			}
 			var names []string
@@ -89,6 +89,16 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// apply wants what Apply tells of the links to be true, however it went.
+func apply(t *testing.T, fake *netiftest.Links, plan []netif.Rename) []error {
+	t.Helper()
+	now, errs := netif.Apply(fake, slices.Clone(fake.Links), plan)
+	if !slices.EqualFunc(now, fake.Links, func(a, b netif.Link) bool { return a.Index == b.Index && a.Name == b.Name }) {
+		t.Errorf("it tells %v, and the links are %v", now, fake.Links)
+	}
+	return errs
+}
+
 func TestABadNameIsNotPlanned(t *testing.T) {
 	plan, warnings := netif.Plan([]netif.Link{card(2, "eth0")}, netif.Mactab{{Name: "lo", Selectors: []netif.Selector{{"driver", "e1000"}}}})
 	if len(plan) > 0 || len(warnings) != 1 {
@@ -101,7 +111,7 @@ func TestOnlyALinkThatIsUpIsTakenDownAndUpAgain(t *testing.T) {
 	up.Up = true
 	fake := &netiftest.Links{Links: []netif.Link{up, card(3, "eth1")}}
 	plan, _ := netif.Plan(fake.Links, parse(t, "psy0 52:54:00:00:00:02\npsy1 52:54:00:00:00:03"))
-	if errs := netif.Apply(fake, plan); len(errs) > 0 {
+	if errs := apply(t, fake, plan); len(errs) > 0 {
 		t.Fatal(errs)
 	}
 	want := []string{"eth0 down", "eth0 to psy0", "psy0 up", "eth1 to psy1"}
@@ -120,7 +130,7 @@ func TestALinkThatCannotBeRenamedIsNotLost(t *testing.T) {
 	} {
 		fake := &netiftest.Links{Links: []netif.Link{one, two, card(4, "eth1")}, Fails: map[string]error{c.fails: unix.EPERM}}
 		plan, _ := netif.Plan(fake.Links, parse(t, "psy0 52:54:00:00:00:02\neth0 52:54:00:00:00:03\npsy1 52:54:00:00:00:04"))
-		errs := netif.Apply(fake, plan)
+		errs := apply(t, fake, plan)
 		if !errors.Is(errors.Join(errs...), unix.EPERM) {
 			t.Errorf("%s: got %v, want what the kernel said", c.fails, errs)
 		}
@@ -136,7 +146,7 @@ func TestALinkThatCannotBeRenamedIsNotLost(t *testing.T) {
 
 func TestALinkOnASpareNameGetsItsOldOneBack(t *testing.T) {
 	fake := &netiftest.Links{Links: []netif.Link{card(2, "eth0"), card(3, "psy0")}, Fails: map[string]error{"psy1": unix.EPERM}}
-	errs := netif.Apply(fake, []netif.Rename{{Index: 2, From: "eth0", To: "spare0", Spare: true}, {Index: 2, From: "spare0", To: "psy1"}})
+	errs := apply(t, fake, []netif.Rename{{Index: 2, From: "eth0", To: "spare0", Spare: true}, {Index: 2, From: "spare0", To: "psy1"}})
 	if len(errs) != 1 || fake.Links[0].Name != "eth0" || !strings.Contains(errs[0].Error(), "rename link eth0 to psy1") {
 		t.Errorf("got %v and %v, want eth0 back and one error", fake.Links, errs)
 	}
@@ -162,7 +172,7 @@ func TestAnyPlanNamesAllAndLosesNone(t *testing.T) {
 		}
 		before := slices.Clone(fake.Links)
 		plan, warnings := netif.Plan(fake.Links, table)
-		if errs := netif.Apply(fake, plan); len(errs) > 0 {
+		if errs := apply(t, fake, plan); len(errs) > 0 {
 			t.Fatalf("%v of %v with\n%s", errs, before, table)
 		}
 		checkNames(t, before, fake.Links, table, len(warnings))
@@ -218,7 +228,7 @@ func TestFirstWired(t *testing.T) {
 
 // Listing only reads. Renaming is for the VM tests.
 func TestTheRunningKernelListsItsLoopbackLink(t *testing.T) {
-	links, err := netif.Linux{Root: "/"}.List()
+	links, err := netif.Linux{Root: "/"}.List(true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,4 +238,15 @@ func TestTheRunningKernelListsItsLoopbackLink(t *testing.T) {
 		}
 	}
 	t.Errorf("got %v, want lo among them", links)
+}
+
+func TestDriversAreAskedOnlyWhereALineSelectsByThem(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": false, "psy0 52:54:00:00:00:02\n": false, "psy0 mac=52:54:00:00:00:02\n": false,
+		"psy0 driver=e1000\n": true, "psy0 52:54:00:00:00:02\npsy1 mac=52:54:00:00:00:03 bus=0000:00:03.0\n": true,
+	} {
+		if got := parse(t, text).AsksDrivers(); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+	}
 }

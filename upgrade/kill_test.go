@@ -62,6 +62,22 @@ func (s slow) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
+// killedAt kills a program once the server has sent so many bytes, and not by
+// the clock: on a busy machine it may not have begun.
+func killedAt(cmd *exec.Cmd, sent *atomic.Int64, point int64) error {
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	for sent.Load() < point {
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(time.Millisecond):
+		}
+	}
+	_ = cmd.Process.Kill()
+	return <-done
+}
+
 // Issue 4: kill -9 at 20 points of an apply. A side that is not whole is none,
 // and what was written is not fetched again.
 func TestAnApplyThatIsKilledAgainAndAgainIsFinished(t *testing.T) {
@@ -85,9 +101,7 @@ func TestAnApplyThatIsKilledAgainAndAgainIsFinished(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(20+random.IntN(60)) * time.Millisecond)
-		_ = cmd.Process.Kill()
-		if cmd.Wait() == nil {
+		if killedAt(cmd, &sent, sent.Load()+(40<<10)+random.Int64N(64<<10)) == nil {
 			break // it was done before the kill
 		}
 		kills++

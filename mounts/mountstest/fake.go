@@ -129,6 +129,20 @@ func (f *Fake) Devices() ([]mounts.Device, error) {
 	return devices, nil
 }
 
+// DeviceNames implements mounts.System.
+func (f *Fake) DeviceNames() ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.called("DeviceNames"); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, d := range f.devices {
+		names = append(names, d.Name)
+	}
+	return names, nil
+}
+
 // Open implements mounts.System.
 func (f *Fake) Open(name string) (mounts.Block, error) {
 	f.mu.Lock()

@@ -98,6 +98,7 @@ func TestEveryMethodCanBeMadeToFail(t *testing.T) {
 	broken := errors.New("broken by the test")
 	for name, call := range map[string]func(*mountstest.Fake) error{
 		"Devices":      func(f *mountstest.Fake) error { return second(f.Devices()) },
+		"DeviceNames":  func(f *mountstest.Fake) error { return second(f.DeviceNames()) },
 		"Open":         func(f *mountstest.Fake) error { return second(f.Open("vda")) },
 		"Mount":        func(f *mountstest.Fake) error { return f.Mount(mounts.Mount{Target: "/x"}) },
 		"LoopMount":    func(f *mountstest.Fake) error { return second(f.LoopMount(mounts.LoopMount{Target: "/x"})) },

@@ -20,7 +20,7 @@ type Links struct {
 }
 
 // List gives all links, by index.
-func (l *Links) List() ([]netif.Link, error) {
+func (l *Links) List(askDrivers bool) ([]netif.Link, error) {
 	all := slices.Clone(l.Links)
 	slices.SortFunc(all, func(a, b netif.Link) int { return cmp.Compare(a.Index, b.Index) })
 	return all, l.Broken
