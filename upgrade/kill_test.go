@@ -115,7 +115,7 @@ func TestAnApplyThatIsKilledAgainAndAgainIsFinished(t *testing.T) {
 			}
 		}
 	}
-	if unfinished < 15 {
+	if unfinished < kills/2 {
 		t.Fatalf("only %d of %d kills hit the middle of an apply", unfinished, kills)
 	}
 	if out, err := apply().CombinedOutput(); err != nil {
