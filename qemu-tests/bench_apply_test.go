@@ -14,10 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"psyopsOS/image"
 	"psyopsOS/image/disk"
 	"psyopsOS/layout"
-	"psyopsOS/release"
 	"psyopsOS/step"
 	"psyopsOS/vm"
 )
@@ -45,7 +43,7 @@ func BenchmarkApply(t *testing.B) {
 	if n, err := strconv.ParseInt(os.Getenv("PSYOPSOS_BENCH_MB"), 10, 64); err == nil && n > 50 {
 		mb = n
 	}
-	repo := newerRelease(t, func(o *image.OSTarOptions) { o.Members[layout.Squashfs] = large(t, mb*1e6-24<<20) })
+	repo := onlyRelease(t, replaced(layout.Squashfs, large(t, mb*1e6-24<<20)))
 	path, _ := ownDisk(t)
 	stick, fast := diskWith(t, 1400<<20, map[string]string{"rate": rate}), diskWith(t, 1400<<20, nil)
 	stick.ID, stick.WriteRate, fast.ID = "stick", stickRate, "fast"
@@ -77,7 +75,7 @@ const stickRate = 8_000_000
 // It says whether writing was what bounds it, and so was judged.
 func benchApply(t *testing.B, g *Guest, repo repository, name, device string) (judged bool) {
 	t.Helper()
-	tar, err := os.Stat(filepath.Join(repo.dir, release.Name{Kind: release.OS, Platform: "x86_64", Version: repo.version}.String()))
+	tar, err := os.Stat(repo.tar())
 	if err != nil {
 		t.Fatal(err)
 	}

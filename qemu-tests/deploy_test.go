@@ -49,13 +49,8 @@ func TestTkDeploysFromSideAToSideBOverSSH(t *testing.T) {
 	authorize := "mkdir -p -m 700 /root/.ssh; echo '" + strings.TrimSpace(string(public)) + "' > /root/.ssh/authorized_keys"
 	g.Runs(authorize)
 	g.AnswersSSH(port)
-	// A deaddrop has its releases in os.
-	deaddrop := t.TempDir()
-	if err := os.Symlink(repo.dir, filepath.Join(deaddrop, "os")); err != nil {
-		t.Fatal(err)
-	}
 	deployed := make(chan string, 1)
-	arguments := []string{"run", "psyopsOS/cmd/tk", "deployos", fmt.Sprint("web1=127.0.0.1:", port), "--ssh-key", key, "--dir", deaddrop, "--json", "--back", "400",
+	arguments := []string{"run", "psyopsOS/cmd/tk", "deployos", fmt.Sprint("web1=127.0.0.1:", port), "--ssh-key", key, "--dir", repo.dir, "--json", "--back", "400",
 		"--check", `test "$TK_NODE" = web1 && test "$TK_VERSION" = ` + repo.version}
 	run := func() string {
 		cmd := exec.Command("go", arguments...)

@@ -77,19 +77,7 @@ func espOf(t testing.TB, dir, version string, grub []byte) {
 // laterVersion is an hour after the shared disk's release.
 func laterVersion(t testing.TB) string {
 	t.Helper()
-	old, err := filepath.Glob(filepath.Join(filepath.Dir(filepath.Dir(images(t).Disk)), "ostar", "psyopsOS.*.tar"))
-	if err != nil || len(old) != 1 {
-		t.Fatalf("the disk image's release: %q, %v", old, err)
-	}
-	name, err := release.ParseName(filepath.Base(old[0]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	built, err := release.VersionTime(name.Version)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return release.Version(built.Add(time.Hour))
+	return release.Version(builtAt(t).Add(time.Hour))
 }
 
 // serve serves a folder to the guest.

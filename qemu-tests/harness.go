@@ -140,8 +140,7 @@ func (s *Suite) Boot(t testing.TB, scenario Scenario) *Guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.slots <- struct{}{}
-	t.Cleanup(func() { <-s.slots })
+	s.takesSlot(t)
 	deadline := scenario.Deadline
 	if deadline == 0 {
 		deadline = usualDeadline
@@ -156,6 +155,13 @@ func (s *Suite) Boot(t testing.TB, scenario Scenario) *Guest {
 	g := &Guest{VM: v, Images: images, t: t, ctx: ctx}
 	t.Cleanup(func() { g.end(scenario, s.Logs) })
 	return g
+}
+
+// takesSlot waits until fewer machines run than may, and counts one until t
+// ends.
+func (s *Suite) takesSlot(t testing.TB) {
+	s.slots <- struct{}{}
+	t.Cleanup(func() { <-s.slots })
 }
 
 func (s *Suite) machine(scenario Scenario, images Images) (vm.Machine, error) {

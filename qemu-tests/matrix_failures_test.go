@@ -106,7 +106,7 @@ func TestAReleaseThatIsNotHealthyEndsOnTheOldSide(t *testing.T) {
 		return root(map[string]string{
 			"etc/psyopsOS/health.d/50-database": "#!/bin/sh\n" + script,
 			"etc/psyopsOS/neuralupgrade.toml":   "check-limit = \"10s\"\n",
-		}, nil)
+		})
 	}
 	newNode(t, "").failsAndFallsBack(t,
 		failing{name: "a health script fails", part: check("echo the database does not answer\nexit 7\n"), tries: 1,
@@ -127,6 +127,6 @@ func TestAReleaseThatHangsOnItsWayEndsOnTheOldSide(t *testing.T) {
 		failing{name: "init hangs in a step", part: initWithFaults, tries: 1,
 			reason: "not committed 1m0s after the kernel's start: init was at the step copy squashfs"},
 		failing{name: "the default runlevel is never reached", tries: 1,
-			part:   root(map[string]string{"etc/init.d/database": serviceThatHangs}, map[string]string{"database": "default"}),
+			part:   root(map[string]string{"etc/init.d/database": serviceThatHangs}, "database"),
 			reason: "not committed 1m0s after the kernel's start: the health service never started"})
 }

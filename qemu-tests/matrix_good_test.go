@@ -39,7 +39,7 @@ func TestReleasesComeAndGo(t *testing.T) {
 	n.judged()
 	lap := n.laps()
 
-	first := n.publishes(root(map[string]string{"etc/psyopsOS/health.d/50-word": waitsForAWord}, nil))
+	first := n.publishes(root(map[string]string{"etc/psyopsOS/health.d/50-word": waitsForAWord}))
 	bucket, hosts := pushed(t, n.dir)
 	n.Runs("echo '" + hosts + "' >>/etc/hosts; export NEURALUPGRADE_REPOSITORY=" + bucket)
 	if output, code := n.Tries("neuralupgrade check --target nonbooted"); code != 10 || !strings.Contains(output, "not version "+first) {
@@ -66,14 +66,14 @@ func TestReleasesComeAndGo(t *testing.T) {
 	}
 	lap("A → B, with a word", 1)
 
-	second := n.publishes(root(nil, nil))
+	second := n.publishes()
 	n.applies("nonbooted", 1)
 	n.resets()
 	n.boots(layout.SideA, bootstate.Trial(0))
 	n.commits(layout.SideA, second, layout.SideB)
 	lap("B → A", 1)
 
-	third := n.publishes(root(map[string]string{"etc/motd": "the third\n"}, nil))
+	third := n.publishes(root(map[string]string{"etc/motd": "the third\n"}))
 	n.applies("nonbooted", 1)
 	n.resets()
 	n.boots(layout.SideB, bootstate.Trial(0))
@@ -100,7 +100,7 @@ func TestACommittedReleaseThatComesToCrashEndsOnTheProvenSide(t *testing.T) {
 	n.judged()
 	lap := n.laps()
 
-	next := n.publishes(root(map[string]string{"etc/motd": "the fourth\n"}, nil))
+	next := n.publishes(root(map[string]string{"etc/motd": "the fourth\n"}))
 	n.applies("booted", 1)
 	if s := n.status(); s.Loader.Default != "psyopsOS-B" || s.Loader.Trial != "psyopsOS-A" {
 		t.Errorf("with the booted side on trial, status tells %+v", s)
@@ -110,7 +110,7 @@ func TestACommittedReleaseThatComesToCrashEndsOnTheProvenSide(t *testing.T) {
 	n.commits(layout.SideA, next, layout.SideB)
 	lap("onto the booted side", 1)
 
-	crashing := n.publishes(root(map[string]string{"etc/motd": "the fifth\n"}, nil), initIs(initThatComesToCrash))
+	crashing := n.publishes(root(map[string]string{"etc/motd": "the fifth\n"}), initIs(initThatComesToCrash))
 	n.applies("nonbooted", 1)
 	n.resets()
 	n.boots(layout.SideB, bootstate.Trial(0))
@@ -138,7 +138,7 @@ func TestACommittedReleaseThatComesToCrashEndsOnTheProvenSide(t *testing.T) {
 	n.resets()
 	n.boots(layout.SideA, bootstate.Trial(2))
 	n.commits(layout.SideA, crashing)
-	repaired := n.publishes(root(map[string]string{"etc/motd": "the sixth\n"}, nil))
+	repaired := n.publishes(root(map[string]string{"etc/motd": "the sixth\n"}))
 	n.applies("nonbooted", 1)
 	n.resets()
 	n.boots(layout.SideB, bootstate.Trial(0))

@@ -55,13 +55,13 @@ func TestAnApplyThatIsKilledAgainAndAgainIsFinishedAfterTheNextBoot(t *testing.T
 
 	// A release whose parts are not on the side yet, and one undisturbed run,
 	// which tells how long it takes.
-	n.publishes(root(nil, nil))
+	n.publishes()
 	took := n.Runs("read a x </proc/uptime; neuralupgrade apply nonbooted --quiet >/dev/null 2>&1; read b x </proc/uptime; neuralupgrade rollback >/dev/null; echo $a $b")
 	var begin, end float64
 	if _, err := fmt.Sscan(took, &begin, &end); err != nil {
 		t.Fatalf("%v in %q", err, took)
 	}
-	version := n.publishes(root(map[string]string{"etc/motd": "another release\n"}, nil), initIs(initThatComesToCrash))
+	version := n.publishes(root(map[string]string{"etc/motd": "another release\n"}), initIs(initThatComesToCrash))
 	var points []string
 	kills := kills()
 	for i := range kills {

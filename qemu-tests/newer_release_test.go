@@ -8,56 +8,50 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"psyopsOS/deaddrop"
 	"psyopsOS/deaddrop/s3test"
-	"psyopsOS/image"
 	"psyopsOS/layout"
+	"psyopsOS/release"
 )
 
-// A repository is releases on a server of this machine, as the guest reaches
-// it on QEMU's user network.
+// A repository is a publisher's with one release, which is newer than the disk's.
 type repository struct {
-	address string
-	version string // of the only release, which is newer than the disk's
-	dir     string // that is served
+	*publisher
+	version string
 }
 
-// newerRelease signs what the disk image was made of once more, an hour later,
-// and serves it. change changes what it is made of.
-func newerRelease(t testing.TB, change ...func(*image.OSTarOptions)) repository {
+// newerRelease is one that holds what the disk's holds.
+func newerRelease(t testing.TB, parts ...part) repository {
+	t.Helper()
+	return onlyRelease(t, append(parts, sameRoot)...)
+}
+
+func onlyRelease(t testing.TB, parts ...part) repository {
 	t.Helper()
 	p := newPublisher(t)
-	p.members[layout.Squashfs] = changed(t, p.members[layout.Squashfs])
-	p.newest = p.newest.Add(time.Hour)
-	version := p.signs(change...)
-	return repository{p.address, version, p.dir}
+	return repository{p, p.publishes(parts...)}
 }
 
-// changed is a squashfs of another hash, which holds the same: what lies behind
-// its end is not looked at.
-func changed(t testing.TB, squashfs string) string {
+// tar is the release's file.
+func (r repository) tar() string {
+	return filepath.Join(r.dir, deaddrop.Releases, release.Name{Kind: release.OS, Platform: "x86_64", Version: r.version}.String())
+}
+
+// sameRoot is the squashfs of the disk with another hash: what lies behind its
+// end is not looked at.
+func sameRoot(t testing.TB) []string {
 	t.Helper()
-	content, err := os.ReadFile(squashfs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := filepath.Join(t.TempDir(), layout.Squashfs)
-	if err := os.WriteFile(name, append(content, make([]byte, 4096)...), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return name
+	return replacedBy(t, layout.Squashfs, append(read(t, images(t).Squashfs), make([]byte, 4096)...))
 }
 
-// pushed has tk bring a folder of releases into a bucket of a real S3 server,
+// pushed has tk bring a deaddrop into a bucket of a real S3 server,
 // whose website endpoint, at address, answers latest with a 301. hosts is what
 // the guest's /etc/hosts needs: such an endpoint tells buckets apart by the name
 // that it is called by.
-func pushed(t testing.TB, releases string) (address, hosts string) {
+func pushed(t testing.TB, dir string) (address, hosts string) {
 	t.Helper()
-	gateway, dir := s3test.Start(t), t.TempDir()
-	run(t, "cp", "-al", releases, filepath.Join(dir, deaddrop.Releases))
+	gateway := s3test.Start(t)
 	push := exec.Command(tkBinary(t), "deaddrop", "push", "--dir", dir, "--bucket", "s3://"+s3test.Bucket)
 	push.Env = append(append(os.Environ(), "PSYOPSOS_CONFIG=none"), gateway.Environment()...)
 	if said, err := push.CombinedOutput(); err != nil {

@@ -23,6 +23,7 @@ import (
 // GRUB, from the disks that the page has written. One updates itself, two are
 // updated over ssh.
 func TestThePageAboutPublishingIsTrue(t *testing.T) {
+	t.Parallel()
 	images(t) // so that what is shared of the build is there
 	text, err := os.ReadFile("../docs/publish.md")
 	if err != nil {
@@ -128,9 +129,12 @@ func newReader(t testing.TB) *reader {
 	t.Helper()
 	top := t.TempDir()
 	r := &reader{t: t, gateway: s3test.Start(t), dir: top, site: filepath.Join(top, "mysite"), nodes: map[string]*pageNode{}, ports: map[string]int{}}
-	bin := filepath.Dir(tkBinary(t))
-	t.Setenv("CGO_ENABLED", "0")
-	run(t, "go", "build", "-trimpath", "-o", filepath.Join(bin, "neuralupgrade"), "psyopsOS/init")
+	suite.takesSlot(t) // one for all its machines, which wait for one another
+	bin := t.TempDir()
+	if err := os.Symlink(tkBinary(t), filepath.Join(bin, "tk")); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-o", filepath.Join(bin, "neuralupgrade"), "psyopsOS/init")
 	source, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +226,7 @@ func (r *reader) switchOn(name string) {
 	if name == "node1" { // as tk init has made it
 		nic.MAC = "52:54:00:12:34:56"
 	}
-	// A suite for each: machines of one test must not wait for one slot.
+	// A suite for each: they must not wait for one slot.
 	g := NewSuite(suite.Images, suite.Logs).Boot(r.t, Scenario{Firmware: true, Resets: true, Disks: onDisk(r.disk(name)),
 		Deadline: 15 * time.Minute, Machine: vm.Machine{NICs: []vm.NIC{nic}}})
 	r.nodes[name] = &pageNode{Guest: g}

@@ -3,8 +3,6 @@
 package qemutests
 
 import (
-	"context"
-	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,72 +10,31 @@ import (
 	"testing"
 	"time"
 
-	"psyopsOS/image"
-	"psyopsOS/layout"
 	"psyopsOS/release"
 	"psyopsOS/step"
 	"psyopsOS/vm"
 )
 
-// initramfsOf is the tests' initramfs once more, with other keys in it.
-func initramfsOf(t testing.TB, keys map[string][]byte) string {
-	t.Helper()
-	stages := filepath.Dir(filepath.Dir(images(t).Disk))
-	list, err := os.ReadFile("../u-root-config/modules")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names, err := image.ParseModuleList(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kernel, err := image.OpenKernel(filepath.Join(stages, "kernel"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	modules, _, err := image.InitramfsModules(context.Background(), kernel, names)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := image.InitramfsOptions{Init: filepath.Join(stages, "init", "init"), Keys: keys, Modules: modules.FS(),
-		Commands: filepath.Join(stages, "commands", "commands.cpio"), Out: filepath.Join(t.TempDir(), layout.Initramfs)}
-	if err := image.Initramfs(context.Background(), o); err != nil {
-		t.Fatal(err)
-	}
-	return o.Out
-}
-
 // Issue 4: a release of which two of three keys must sign is made, published,
 // applied and booted; one of two is refused with the counts. Beside that the
 // image of a disk is updated through loop devices, as on a build machine.
 func TestTwoOfThreeKeysAreAppliedAndBooted(t *testing.T) {
-	images(t) // makes the key
-	first := buildKey(t)
-	keys := map[string][]byte{release.ThresholdFile: []byte("2\n")}
-	secrets := []release.SecretKey{first}
-	for range 2 {
-		_, secret, err := release.GenerateKey(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		secrets = append(secrets, secret)
-	}
+	images(t) // makes the first key
+	dir := t.TempDir()
+	names := []string{strings.TrimSuffix(developmentKey(t), ".key"), filepath.Join(dir, "second"), filepath.Join(dir, "third")}
 	install := "rm -f /etc/psyopsOS/minisign.pubkey; echo 2 >/etc/psyopsOS/keys/threshold"
-	for i, secret := range secrets {
-		public, err := secret.Public()
-		if err != nil {
-			t.Fatal(err)
+	for i, name := range names {
+		if i > 0 {
+			run(t, tkBinary(t), "signify", "keygen", name, "--no-password")
 		}
-		keys[fmt.Sprintf("%d.pub", i)] = public.Text()
 		// One line: a console's shell would ask for the rest of a longer one.
-		install += fmt.Sprintf("; printf '%s' >/etc/psyopsOS/keys/%d.pub", strings.ReplaceAll(string(public.Text()), "\n", `\n`), i)
+		install += fmt.Sprintf("; printf '%s' >/etc/psyopsOS/keys/%d.pub", strings.ReplaceAll(string(read(t, name+".pub")), "\n", `\n`), i)
 	}
-	repo := newerRelease(t, func(o *image.OSTarOptions) {
-		o.Cosigners, o.Members[layout.Initramfs] = secrets[1:2], initramfsOf(t, keys)
+	repo := newerRelease(t, func(testing.TB) []string {
+		return []string{"--cosign-key", names[1] + ".key", "--trust-key", names[2] + ".pub", "--threshold", "2"}
 	})
 	// The same without the second signature.
-	one := filepath.Join(repo.dir, "one")
-	tar := release.Name{Kind: release.OS, Platform: "x86_64", Version: repo.version}.String()
+	one, tar := filepath.Join(filepath.Dir(repo.tar()), "one"), filepath.Base(repo.tar())
 	if err := os.Mkdir(one, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,12 +22,24 @@ import (
 	"psyopsOS/step"
 )
 
-// tkBinary is tk itself: a terminal's program cannot be `go run`.
+// builtTk is tk itself, built once for all tests: a terminal's program cannot be
+// `go run`.
+var builtTk = sync.OnceValues(func() (string, error) {
+	name, err := filepath.Abs(filepath.Join(out, "bin/tk"))
+	if err != nil {
+		return "", err
+	}
+	if said, err := exec.Command("go", "build", "-o", name, "psyopsOS/cmd/tk").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build tk: %w\n%s", err, said)
+	}
+	return name, nil
+})
+
 func tkBinary(t testing.TB) string {
 	t.Helper()
-	name := filepath.Join(t.TempDir(), "tk")
-	if said, err := exec.Command("go", "build", "-o", name, "psyopsOS/cmd/tk").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, said)
+	name, err := builtTk()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return name
 }

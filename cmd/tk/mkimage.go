@@ -22,7 +22,7 @@ import (
 
 func mkimageCommand() command {
 	return command{
-		name: "mkimage", args: "[STAGE…] [--list-stages] [--why STAGE] [--check-reproducible] [--userland U] [--kernel K] [--node-secrets NODE|FOLDER] [--out DIR] [--json|--verbose|--quiet]",
+		name: "mkimage", args: "[STAGE…] [--list-stages] [--why STAGE] [--check-reproducible] [--userland U] [--kernel K] [--node-secrets NODE|FOLDER] [--replace MEMBER=FILE] [--out DIR] [--json|--verbose|--quiet]",
 		short:   "build a disk image, or the stages named; what has not changed is not built again",
 		example: "tk mkimage diskimg --kernel generic",
 		words:   []string{kernelStage, squashStage, initrdStage, ostarStage, ostarDDStage, efisysStage, efisysDDStage, sectarStage, diskStage},
@@ -37,7 +37,7 @@ Stages that do not wait for one another run at the same time, each writes a log
 to DIR/stages/.log, and one that is interrupted leaves nothing behind. Without a
 STAGE it is diskimg; ostar-dd and efisystar-dd put the signed tars into the
 local deaddrop (tk deaddrop push sends them on).
-`+storeHelp)
+`+replaceAbout+"\n"+storeHelp)
 	p := newProject()
 	list := flags.Bool("list-stages", false, "list the stages, each after those that it needs")
 	why := flags.String("why", "", "say which input makes this `stage` run")
@@ -46,9 +46,13 @@ local deaddrop (tk deaddrop push sends them on).
 	p.addFlags(flags)
 	flags.text(&p.secrets, "build.node-secrets")
 	flags.text(&p.deaddrop, "deaddrop.dir")
+	replace := flags.strings("replace", replaceHelp)
 	store := addStoreFlags(flags)
 	targets, err := flags.parse(e, args, 0, -1)
 	if err != nil {
+		return err
+	}
+	if p.replaced, err = takeReplacements(*replace); err != nil {
 		return err
 	}
 	if err := p.prepare(ctx, e); err != nil {

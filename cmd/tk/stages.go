@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +54,7 @@ type project struct {
 	overlays    []string // folders
 	services    []image.Service
 	compression image.Compression
+	replaced    map[string]string // member of the release → the file that takes its place
 
 	secrets string // a node's folder; empty for the demo node
 	sizes   map[layout.Label]int64
@@ -213,7 +213,7 @@ func withSpool(do func(spool *os.File) error) error {
 
 func (p project) squashfs() stage.Stage {
 	inputs := append(p.userland.inputs(), p.keyInputs()...)
-	inputs = append(inputs, stage.Tool("mksquashfs"), stage.From(initStage),
+	inputs = append(inputs, stage.Tool("mksquashfs"), stage.From(initStage, "init"),
 		stage.Value("version", p.source.version()), stage.Folder(p.path("image/base/overlay")),
 		stage.Value("compression", fmt.Sprint(p.compression)), stage.Value("services", fmt.Sprint(p.services)), stage.Value("init", p.initWord()))
 	for _, dir := range p.overlays {
@@ -294,21 +294,9 @@ func (p project) initramfs() stage.Stage {
 
 func (p project) ostar() stage.Stage {
 	return stage.Stage{Name: p.named(ostarStage), Recipe: "1",
-		Inputs: append(p.keyInputs(), stage.From(p.named(kernelStage), layout.Kernel, layout.KernelVersion, layout.SystemMap, layout.KernelConfig, layout.Modloop),
-			stage.From(p.named(initrdStage)), stage.From(p.named(squashStage)), stage.Value("version", p.source.version())),
+		Inputs: append(append(p.keyInputs(), p.memberInputs()...), stage.Value("version", p.source.version())),
 		Run: func(ctx context.Context, w *stage.Work) error {
-			members := map[string]string{layout.Initramfs: w.Path(p.named(initrdStage), layout.Initramfs)}
-			for _, name := range []string{layout.Kernel, layout.KernelVersion, layout.SystemMap, layout.KernelConfig, layout.Modloop} {
-				members[name] = w.Path(p.named(kernelStage), name)
-			}
-			for _, name := range []string{layout.Squashfs, layout.UserlandVersion} {
-				members[name] = w.Path(p.named(squashStage), name)
-			}
-			parts, err := image.ReadParts(w.Path(p.named(squashStage), image.PartsFile))
-			if err != nil {
-				return err
-			}
-			version, err := os.ReadFile(members[layout.KernelVersion])
+			members, kernel, userland, err := p.members(w)
 			if err != nil {
 				return err
 			}
@@ -317,7 +305,7 @@ func (p project) ostar() stage.Stage {
 				return err
 			}
 			_, err = image.OSTar(ctx, image.OSTarOptions{Members: members, Version: p.source.version(), Architecture: "x86_64",
-				Kernel: string(bytes.TrimSpace(version)), Userland: parts.Name, Key: keys[0], Cosigners: keys[1:], Now: time.Now(), Dir: w.Dir}, w.Progress)
+				Kernel: kernel, Userland: userland, Key: keys[0], Cosigners: keys[1:], Now: time.Now(), Dir: w.Dir}, w.Progress)
 			return err
 		}}
 }
@@ -397,11 +385,11 @@ func (p project) makeDisk(ctx context.Context, path func(stage string, elem ...s
 	if err != nil {
 		return err
 	}
-	keys, err := image.InitramfsKeys(path(p.named(initrdStage), layout.Initramfs))
+	keys, err := image.InitramfsKeys(p.member(path, layout.Initramfs))
 	if err != nil {
 		return err
 	}
-	tar := path(p.named(ostarStage), release.Name{Kind: release.OS, Platform: "x86_64", Version: p.source.version()}.String())
+	tar := path(p.named(ostarStage), p.osTarName())
 	return image.DiskImage(ctx, image.DiskImageOptions{OSTar: tar, Keys: keys, ESP1: first, ESP2: second, Secrets: secrets,
 		Sizes: p.sizes, Scratch: p.out, Out: out}, progress)
 }

@@ -13,7 +13,7 @@ import (
 	"psyopsOS/image"
 	"psyopsOS/image/sbom"
 	"psyopsOS/image/stage"
-	"psyopsOS/release"
+	"psyopsOS/layout"
 )
 
 const sbomStage = "sbom"
@@ -21,30 +21,32 @@ const sbomStage = "sbom"
 // sbomName is the bill of materials beside a release's tar.
 func sbomName(tar string) string { return strings.TrimSuffix(tar, ".tar") + ".cdx.json" }
 
-// osTarName is this build's release.
-func (p project) osTarName() string {
-	return release.Name{Kind: release.OS, Platform: "x86_64", Version: p.source.version()}.String()
-}
-
 // sbom writes what the release is made of.
 func (p project) sbom() stage.Stage {
-	tar, squashfs, kernel, ostar := p.osTarName(), p.named(squashStage), p.named(kernelStage), p.named(ostarStage)
-	return stage.Stage{Name: p.named(sbomStage), Recipe: "1",
-		Inputs: []stage.Input{stage.From(squashfs, image.PartsFile), stage.From(kernel, image.PartsFile), stage.From(ostar, tar),
-			stage.From(initStage), stage.From(commandsStage), stage.Value("version", p.source.version())},
+	tar, ostar := p.osTarName(), p.named(ostarStage)
+	inputs := []stage.Input{stage.From(ostar, tar), stage.Value("version", p.source.version())}
+	if p.replaced[layout.Squashfs] == "" {
+		inputs = append(inputs, stage.From(p.named(squashStage), image.PartsFile))
+	}
+	if p.ownKernel() {
+		inputs = append(inputs, stage.From(p.named(kernelStage), image.PartsFile))
+	}
+	if p.ownInit() {
+		inputs = append(inputs, stage.From(initStage))
+	}
+	if p.replaced[layout.Initramfs] == "" {
+		inputs = append(inputs, stage.From(commandsStage))
+	}
+	return stage.Stage{Name: p.named(sbomStage), Recipe: "1", Inputs: inputs,
 		Run: func(_ context.Context, w *stage.Work) error {
 			r := sbom.Release{File: tar, Version: p.source.version(), Time: p.source.Time}
-			var err error
-			if r.Userland, err = image.ReadParts(w.Path(squashfs, image.PartsFile)); err != nil {
-				return err
-			}
-			if r.Kernel, err = image.ReadParts(w.Path(kernel, image.PartsFile)); err != nil {
-				return err
-			}
-			if r.SHA256, err = fileSHA256(w.Path(ostar, tar)); err != nil {
-				return err
-			}
-			if r.Programs, err = ourPrograms(w); err != nil {
+			var errs [5]error
+			r.Userland, errs[0] = p.userlandParts(w)
+			r.Kernel, errs[1] = p.kernelParts(w)
+			r.SHA256, errs[2] = fileSHA256(w.Path(ostar, tar))
+			r.Programs, errs[3] = p.ourPrograms(w)
+			r.Replaced, errs[4] = p.replacedFiles()
+			if err := errors.Join(errs[:]...); err != nil {
 				return err
 			}
 			w.Note("%s: %d packages of the userland, %d of the kernel, %d programs of ours", sbomName(tar), len(r.Userland.Packages), len(r.Kernel.Packages), len(r.Programs))
@@ -56,18 +58,22 @@ func (p project) sbom() stage.Stage {
 		}}
 }
 
-// ourPrograms are those that this build has compiled.
-func ourPrograms(w *stage.Work) ([]sbom.Program, error) {
-	init, err := os.ReadFile(w.Path(initStage, "init"))
-	if err != nil {
-		return nil, err
+// ourPrograms are those of the release that this build has compiled.
+func (p project) ourPrograms(w *stage.Work) ([]sbom.Program, error) {
+	contents := map[string][]byte{}
+	var err error
+	if p.ownInit() {
+		if contents["init"], err = os.ReadFile(w.Path(initStage, "init")); err != nil {
+			return nil, err
+		}
 	}
-	commands, err := image.CommandsProgram(w.Path(commandsStage, commandsName))
-	if err != nil {
-		return nil, err
+	if p.replaced[layout.Initramfs] == "" {
+		if contents["commands"], err = image.CommandsProgram(w.Path(commandsStage, commandsName)); err != nil {
+			return nil, err
+		}
 	}
 	var programs []sbom.Program
-	for name, content := range map[string][]byte{"init": init, "commands": commands} { // the bill is sorted
+	for name, content := range contents { // the bill is sorted
 		p, err := sbom.ReadProgram(name, content)
 		if err != nil {
 			return nil, err

@@ -35,7 +35,11 @@ type Release struct {
 	Userland image.Parts
 	Kernel   image.Parts
 	Programs []Program // that we have built ourselves
+	Replaced []File    // members from elsewhere, of which nothing else is known
 }
+
+// A File is a member of the release.
+type File struct{ Name, SHA256 string }
 
 // A Program is one that we have built, with the Go modules that are in it.
 type Program struct {
@@ -65,12 +69,19 @@ func Write(w io.Writer, r Release) error {
 	for _, p := range r.Programs {
 		b.program(root.BOMRef, p)
 	}
+	for _, f := range r.Replaced {
+		b.add(root.BOMRef, cdx.Component{BOMRef: "file:" + f.Name, Type: cdx.ComponentTypeFile, Name: f.Name, Hashes: hashes(f.SHA256)})
+	}
 	bom := cdx.NewBOM()
 	bom.SpecVersion = cdx.SpecVersion1_6
 	bom.JSONSchema = "http://cyclonedx.org/schema/bom-1.6.schema.json"
 	bom.Metadata = &cdx.Metadata{Timestamp: r.Time.UTC().Format(time.RFC3339), Component: &root}
 	components, dependencies := b.sorted()
 	bom.Components, bom.Dependencies = &components, &dependencies
+	if len(r.Replaced) > 0 {
+		// What is in them is missing here, and a scanner should know it.
+		bom.Compositions = &[]cdx.Composition{{Aggregate: cdx.CompositionAggregateIncomplete, Assemblies: &[]cdx.BOMReference{cdx.BOMReference(root.BOMRef)}}}
+	}
 	text, err := encode(bom)
 	if err != nil {
 		return err
@@ -186,7 +197,7 @@ func (b *bill) sorted() (components []cdx.Component, dependencies []cdx.Dependen
 
 // kindOrder puts what we ship before what it is made of.
 func kindOrder(c cdx.Component) int {
-	return slices.Index([]cdx.ComponentType{cdx.ComponentTypeOS, cdx.ComponentTypeApplication, cdx.ComponentTypeLibrary}, c.Type)
+	return slices.Index([]cdx.ComponentType{cdx.ComponentTypeOS, cdx.ComponentTypeApplication, cdx.ComponentTypeFile, cdx.ComponentTypeLibrary}, c.Type)
 }
 
 func hashes(sha256 string) *[]cdx.Hash {
