@@ -91,6 +91,27 @@ func TestTheBillTellsWhatAReleaseIsMadeOf(t *testing.T) {
 	}
 }
 
+// Of a member from elsewhere its hash is all that is known, and the bill says
+// that something is missing.
+func TestTheBillTellsOfPartsFromElsewhere(t *testing.T) {
+	r := sample()
+	if text := write(t, r); bytes.Contains(text, []byte("compositions")) {
+		t.Errorf("a bill of all parts says that something is missing:\n%s", text)
+	}
+	r.Userland, r.Replaced = image.Parts{Name: "replaced"}, []sbom.File{{Name: "squashfs", SHA256: r.SHA256}}
+	bom, err := sbom.Read(bytes.NewReader(write(t, r)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(*bom.Components, func(c cdx.Component) bool { return c.Type == cdx.ComponentTypeFile })
+	if i < 0 || (*bom.Components)[i].Name != "squashfs" || (*(*bom.Components)[i].Hashes)[0].Value != r.SHA256 {
+		t.Errorf("the squashfs is not in it: %+v", *bom.Components)
+	}
+	if c := bom.Compositions; c == nil || (*c)[0].Aggregate != cdx.CompositionAggregateIncomplete || (*(*c)[0].Assemblies)[0] != "release" {
+		t.Errorf("the bill does not say that it is incomplete: %+v", c)
+	}
+}
+
 func TestTheBillIsTheSameForTheSameRelease(t *testing.T) {
 	one, other := sample(), sample()
 	slices.Reverse(other.Userland.Packages)

@@ -316,6 +316,13 @@ func TestWhyTellsThatAnotherStageRunsFirst(t *testing.T) {
 	if len(reasons.Changes) != 1 || !strings.HasPrefix(reasons.Changes[0].Text, "stage kernel runs first: ") {
 		t.Errorf("got %v", reasons.Changes)
 	}
+	if said := reasons.String(); !strings.HasPrefix(said, "disk would run:\n  stage kernel runs first: ") {
+		t.Errorf("a person reads %q", said)
+	}
+	b.mustBuild()
+	if reasons, err = b.graph().Why(context.Background(), "disk"); err != nil || !strings.HasPrefix(reasons.String(), "disk is up to date; it ran last because:\n  ") {
+		t.Errorf("after a build a person reads %q, %v", reasons, err)
+	}
 }
 
 func TestALogIsKeptForEachStage(t *testing.T) {

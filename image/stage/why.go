@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 )
 
 // Reasons tells why a stage would run now, or did last.
@@ -11,6 +12,17 @@ type Reasons struct {
 	Stage   string
 	Changes []Change // empty where the stage would not run
 	Last    []string // why it ran the last time
+}
+
+// String is for people: a line for each reason.
+func (r Reasons) String() string {
+	switch {
+	case len(r.Changes) > 0:
+		return r.Stage + " would run:\n  " + strings.Join(texts(r.Changes), "\n  ")
+	case len(r.Last) > 0:
+		return r.Stage + " is up to date; it ran last because:\n  " + strings.Join(r.Last, "\n  ")
+	}
+	return r.Stage + " is up to date"
 }
 
 // Why says what would make a stage run if it were built now. It runs nothing.
