@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -116,6 +117,14 @@ func TestAReleaseOfPartsFromElsewhere(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("the bill tells of %q, want %q", got, want)
+	}
+
+	// A disk of it needs no part of ours either.
+	if _, err := exec.LookPath("grub-mkimage"); err == nil {
+		disk := append([]string{"mkimage", "diskimg", "--size", "psyopsOS-A=16", "--size", "psyopsOS-B=16", "--size", "psyops-secret=16"}, build[2:]...)
+		if said, status := rehearse(t, disk...); status != 0 {
+			t.Error(said)
+		}
 	}
 
 	// Other contents of the same file make another release.
