@@ -65,7 +65,11 @@ func buildAlpine() (Images, error) {
 }
 
 func runTk(words ...string) error {
-	cmd := exec.Command("go", append([]string{"run", "psyopsOS/cmd/tk"}, words...)...)
+	tk, err := builtTk()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(tk, words...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%v: %w", cmd.Args, err)

@@ -50,10 +50,10 @@ func TestTkDeploysFromSideAToSideBOverSSH(t *testing.T) {
 	g.Runs(authorize)
 	g.AnswersSSH(port)
 	deployed := make(chan string, 1)
-	arguments := []string{"run", "psyopsOS/cmd/tk", "deployos", fmt.Sprint("web1=127.0.0.1:", port), "--ssh-key", key, "--dir", repo.dir, "--json", "--back", "400",
+	arguments := []string{"deployos", fmt.Sprint("web1=127.0.0.1:", port), "--ssh-key", key, "--dir", repo.dir, "--json", "--back", "400",
 		"--check", `test "$TK_NODE" = web1 && test "$TK_VERSION" = ` + repo.version}
 	run := func() string {
-		cmd := exec.Command("go", arguments...)
+		cmd := exec.Command(tkBinary(t), arguments...)
 		cmd.Env = append(os.Environ(), "PSYOPSOS_CONFIG=none", "PSYOPSOS_STORE="+filepath.Join(home, "store"), "PSYOPSOS_IDENTITY="+filepath.Join(home, "age.key"))
 		cmd.Stderr = os.Stderr
 		text, err := cmd.Output()

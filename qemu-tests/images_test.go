@@ -58,7 +58,11 @@ func (v variantImages) named(name string, words ...string) string {
 func buildVariant(v variantImages, side string, flags ...string) (Images, error) {
 	building.Lock()
 	defer building.Unlock()
-	cmd := exec.Command("go", append([]string{"run", "psyopsOS/cmd/tk", "mkimage", "diskimg", "--out", out,
+	tk, err := builtTk()
+	if err != nil {
+		return Images{}, err
+	}
+	cmd := exec.Command(tk, append([]string{"mkimage", "diskimg", "--out", out,
 		"--append", "psyopsos.events=" + vm.EventsDevice,
 		"--size", "psyopsOS-A=" + side, "--size", "psyopsOS-B=" + side, "--size", "psyops-secret=16"}, flags...)...)
 	cmd.Env = append(os.Environ(), "PSYOPSOS_CONFIG=none") // a developer's own settings

@@ -93,6 +93,9 @@ func TestAReleaseWithoutAnInitOrASquashfsEndsOnTheOldSide(t *testing.T) {
 func TestAReleaseWithRottenOrForeignPartsEndsOnTheOldSide(t *testing.T) {
 	newNode(t, "").failsAndFallsBack(t,
 		failing{name: "squashfs corrupt", rot: "printf rot | dd of=squashfs bs=1 seek=1000000 conv=notrunc", tries: 1, reason: "is not the file that was signed"},
+		// As docs/update.md rehearses it.
+		failing{name: "noise for a squashfs", part: noise, tries: 1,
+			reason: "invalid argument"},
 		failing{name: "another kernel's modloop", part: foreignModloop, tries: 1, reason: "has no modules for the running kernel"},
 		// A program that hangs before init has done anything. Nothing in the
 		// machine could notice: POWERCUT.md says that without a watchdog that the
@@ -113,6 +116,9 @@ func TestAReleaseThatIsNotHealthyEndsOnTheOldSide(t *testing.T) {
 			reason: "50-database: exit status 7 the database does not answer"},
 		failing{name: "a health script hangs", part: check("sleep 100000\n"), tries: 1, reason: "50-database: no answer after 10s"})
 }
+
+// noise is a squashfs that is none.
+func noise(t testing.TB) []string { return replaced(layout.Squashfs, large(t, 1<<20))(t) }
 
 const serviceThatHangs = `#!/sbin/openrc-run
 description="A service that never comes up."

@@ -15,7 +15,7 @@ import (
 // tk runs tk as a user with a home of his own would, and gives its stdout.
 func tk(t testing.TB, home string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"run", "psyopsOS/cmd/tk"}, args...)...)
+	cmd := exec.Command(tkBinary(t), args...)
 	cmd.Env = append(os.Environ(), "PSYOPSOS_CONFIG=none", "PSYOPSOS_STORE="+filepath.Join(home, "store"), "PSYOPSOS_IDENTITY="+filepath.Join(home, "age.key"))
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
