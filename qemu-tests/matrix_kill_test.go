@@ -25,12 +25,24 @@ func kills() int {
 
 // killedApplies runs so many applies, each of which is killed after its time,
 // and tells of each: when, its exit status, the step in which it was, and what
-// the side and the boot loader's state have come to. A trial that was begun is
-// given up, so that the next one may begin.
-const killedApplies = `for at in %s; do
+// the side and the boot loader's state have come to. A side that passes for a
+// release is whole if all its files are those of its manifest. It is then emptied,
+// for else there would be nothing left to write. A trial that was begun is given
+// up, so that the next one may begin.
+const killedApplies = `whole() (
+at=$(sed -n 's,^/dev/vda4 \([^ ]*\) .*,\1,p' /proc/mounts | head -n 1)
+[ "$at" ] || { at=/mnt; mount -t ext4 -o ro /dev/vda4 /mnt; }
+cd $at && test -s manifest.json && tr '{' '\n' <manifest.json |
+sed -n 's/"path":"\([^"]*\)".*"sha256":"\([^"]*\)".*/\2  \1/p' | sha256sum -cs; code=$?
+cd /; umount /mnt 2>/dev/null; exit $code
+)
+emptied() { umount /mnt/psyopsOS/b 2>/dev/null; mount -t ext4 /dev/vda4 /mnt && rm -rf /mnt/* && umount /mnt; }
+side=incomplete
+for at in %s; do
+[ $side = incomplete ] || emptied
 neuralupgrade apply nonbooted --force >/tmp/applied 2>&1 & p=$!
 sleep $at; kill -9 $p 2>/dev/null; wait $p; code=$?
-side=whole; neuralupgrade show | sed -n '/^    b:/,/^    firmware:/p' | grep -q incomplete && side=incomplete
+side=incomplete; neuralupgrade show | sed -n '/^    b:/,/^    firmware:/p' | grep -q incomplete || { whole && side=whole || side=torn; }
 trial=none; neuralupgrade status | grep -q '^trial:' && trial=begun
 echo "KILLED $at $code $side $trial: $(grep -v '%%' /tmp/applied | tail -n 1)"
 neuralupgrade commit >/dev/null 2>&1
@@ -71,7 +83,7 @@ func TestAnApplyThatIsKilledAgainAndAgainIsFinishedAfterTheNextBoot(t *testing.T
 
 	story := n.Runs(fmt.Sprintf(killedApplies, strings.Join(points, " ")))
 	t.Logf("an apply takes %.1f s; killed after:\n%s", end-begin, story)
-	killed := 0
+	killed, incomplete := 0, 0
 	for line := range strings.Lines(story) {
 		f := strings.Fields(line)
 		if len(f) < 5 || f[0] != "KILLED" {
@@ -80,12 +92,18 @@ func TestAnApplyThatIsKilledAgainAndAgainIsFinishedAfterTheNextBoot(t *testing.T
 		if f[2] == "137" {
 			killed++
 		}
-		if f[3] == "incomplete" && strings.HasPrefix(f[4], "begun") {
-			t.Errorf("a side that is not whole is on trial: %s", line)
+		switch f[3] {
+		case "torn":
+			t.Errorf("a side passes for a release whose files are not those of its manifest: %s", line)
+		case "incomplete":
+			incomplete++
+			if strings.HasPrefix(f[4], "begun") {
+				t.Errorf("a side that is not whole is on trial: %s", line)
+			}
 		}
 	}
-	if killed < kills/2 {
-		t.Errorf("%d of %d kills found a process: the times are wrong", killed, kills)
+	if killed < kills/4 || incomplete == 0 {
+		t.Errorf("%d of %d kills found a process, %d of them one that wrote the side: the times are wrong", killed, kills, incomplete)
 	}
 
 	// And now without any leave-taking, as by a power cut.
