@@ -13,7 +13,6 @@ import (
 	"psyopsOS/image/sbom"
 	"psyopsOS/image/stage"
 	"psyopsOS/layout"
-	"psyopsOS/release"
 	"psyopsOS/step"
 )
 
@@ -65,12 +64,15 @@ func takeReplacements(words []string) (map[string]string, error) {
 	return files, nil
 }
 
+// own says whether the build makes a member of the release itself.
+func (p project) own(member string) bool { return p.replaced[member] == "" }
+
 // maker is the stage that makes a member of the release.
 func (p project) maker(member string) string {
 	switch member {
 	case layout.Initramfs:
 		return p.named(initrdStage)
-	case layout.Squashfs, layout.UserlandVersion, image.PartsFile:
+	case layout.Squashfs:
 		return p.named(squashStage)
 	}
 	return p.named(kernelStage)
@@ -79,10 +81,10 @@ func (p project) maker(member string) string {
 // member is the file that becomes a member of the release; path is where a
 // stage's files are.
 func (p project) member(path func(stage string, elem ...string) string, name string) string {
-	if file := p.replaced[name]; file != "" {
-		return file
+	if p.own(name) {
+		return path(p.maker(name), name)
 	}
-	return path(p.maker(name), name)
+	return p.replaced[name]
 }
 
 // besides are the members that a build makes beside one of its own: they tell
@@ -100,13 +102,13 @@ func besides(member string) []string {
 // memberInputs are what the release's members are made of.
 func (p project) memberInputs() (inputs []stage.Input) {
 	for _, name := range replaceable() {
-		if file := p.replaced[name]; file != "" {
-			inputs = append(inputs, stage.File(file), stage.Value("replaced "+name, file))
-			continue
+		if p.own(name) {
+			inputs = append(inputs, stage.From(p.maker(name), append(besides(name), name)...))
+		} else {
+			inputs = append(inputs, stage.File(p.replaced[name]), stage.Value("replaced "+name, p.replaced[name]))
 		}
-		inputs = append(inputs, stage.From(p.maker(name), append(besides(name), name)...))
 	}
-	if p.replaced[layout.Squashfs] == "" {
+	if p.own(layout.Squashfs) {
 		inputs = append(inputs, stage.From(p.named(squashStage), image.PartsFile))
 	}
 	return inputs
@@ -118,7 +120,7 @@ func (p project) members(w *stage.Work) (files map[string]string, kernel, userla
 	files = map[string]string{}
 	for _, name := range replaceable() {
 		files[name] = p.member(w.Path, name)
-		if p.replaced[name] != "" {
+		if !p.own(name) {
 			w.Note("%s is %s", name, files[name])
 			continue
 		}
@@ -127,7 +129,7 @@ func (p project) members(w *stage.Work) (files map[string]string, kernel, userla
 		}
 	}
 	for member, version := range map[string]string{layout.Squashfs: layout.UserlandVersion, layout.Kernel: layout.KernelVersion} {
-		if p.replaced[member] != "" {
+		if !p.own(member) {
 			files[version] = filepath.Join(w.Dir, version)
 			if err := os.WriteFile(files[version], []byte(replacedName+"\n"), 0o644); err != nil {
 				return nil, "", "", err
@@ -144,7 +146,7 @@ func (p project) members(w *stage.Work) (files map[string]string, kernel, userla
 
 // userlandParts are those of the squashfs.
 func (p project) userlandParts(w *stage.Work) (image.Parts, error) {
-	if p.replaced[layout.Squashfs] != "" {
+	if !p.own(layout.Squashfs) {
 		return image.Parts{Name: replacedName}, nil
 	}
 	return image.ReadParts(w.Path(p.named(squashStage), image.PartsFile))
@@ -156,7 +158,7 @@ func (p project) kernelParts(w *stage.Work) (parts image.Parts, err error) {
 	if p.ownKernel() {
 		parts, err = image.ReadParts(w.Path(p.named(kernelStage), image.PartsFile))
 	}
-	if p.replaced[layout.Kernel] != "" {
+	if !p.own(layout.Kernel) {
 		parts.Name = replacedName
 	}
 	return parts, err
@@ -164,12 +166,12 @@ func (p project) kernelParts(w *stage.Work) (parts image.Parts, err error) {
 
 // ownKernel says whether anything in the release is of the kernel's packages.
 func (p project) ownKernel() bool {
-	return p.replaced[layout.Kernel] == "" || p.replaced[layout.Modloop] == "" || p.replaced[layout.Initramfs] == ""
+	return p.own(layout.Kernel) || p.own(layout.Modloop) || p.own(layout.Initramfs)
 }
 
 // ownInit says whether our init is in the release, by one of its names.
 func (p project) ownInit() bool {
-	return p.replaced[layout.Initramfs] == "" || p.replaced[layout.Squashfs] == ""
+	return p.own(layout.Initramfs) || p.own(layout.Squashfs)
 }
 
 // replacedFiles are those from elsewhere, as the bill of materials has them.
@@ -182,9 +184,4 @@ func (p project) replacedFiles() (files []sbom.File, err error) {
 		files = append(files, sbom.File{Name: name, SHA256: sum})
 	}
 	return files, nil
-}
-
-// osTarName is this build's release.
-func (p project) osTarName() string {
-	return release.Name{Kind: release.OS, Platform: "x86_64", Version: p.source.version()}.String()
 }

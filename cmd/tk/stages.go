@@ -394,6 +394,11 @@ func (p project) makeDisk(ctx context.Context, path func(stage string, elem ...s
 		Sizes: p.sizes, Scratch: p.out, Out: out}, progress)
 }
 
+// osTarName is this build's release.
+func (p project) osTarName() string {
+	return release.Name{Kind: release.OS, Platform: "x86_64", Version: p.source.version()}.String()
+}
+
 func (p project) path(elem ...string) string {
 	return filepath.Join(append([]string{p.root}, elem...)...)
 }

@@ -25,7 +25,7 @@ func sbomName(tar string) string { return strings.TrimSuffix(tar, ".tar") + ".cd
 func (p project) sbom() stage.Stage {
 	tar, ostar := p.osTarName(), p.named(ostarStage)
 	inputs := []stage.Input{stage.From(ostar, tar), stage.Value("version", p.source.version())}
-	if p.replaced[layout.Squashfs] == "" {
+	if p.own(layout.Squashfs) {
 		inputs = append(inputs, stage.From(p.named(squashStage), image.PartsFile))
 	}
 	if p.ownKernel() {
@@ -34,7 +34,7 @@ func (p project) sbom() stage.Stage {
 	if p.ownInit() {
 		inputs = append(inputs, stage.From(initStage))
 	}
-	if p.replaced[layout.Initramfs] == "" {
+	if p.own(layout.Initramfs) {
 		inputs = append(inputs, stage.From(commandsStage))
 	}
 	return stage.Stage{Name: p.named(sbomStage), Recipe: "1", Inputs: inputs,
@@ -67,7 +67,7 @@ func (p project) ourPrograms(w *stage.Work) ([]sbom.Program, error) {
 			return nil, err
 		}
 	}
-	if p.replaced[layout.Initramfs] == "" {
+	if p.own(layout.Initramfs) {
 		if contents["commands"], err = image.CommandsProgram(w.Path(commandsStage, commandsName)); err != nil {
 			return nil, err
 		}
