@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 	"testing"
 	"time"
@@ -142,13 +143,31 @@ func TestShellHasItsOwnSessionAndTerminal(t *testing.T) {
 }
 
 func TestCtrlCEndsTheProgramInTheForeground(t *testing.T) {
+	// nohup and a shell's & have these tests started with SIGINT ignored, which
+	// programs would inherit.
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
 	console, hands := pseudoTerminal(t)
 	// As our sh: the signal is taken, and programs start with its default.
 	ended := start(t.Context(), console, `trap : INT; echo rea''dy; sleep 600; echo sta''tus $?`)
 	watch(t, hands, "ready")
-	time.Sleep(200 * time.Millisecond)
-	typeKeys(t, hands, "\x03")
+	// Again until it is seen: the first may come before sleep has begun.
+	typing := time.NewTicker(200 * time.Millisecond)
+	defer typing.Stop()
+	seen := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-seen:
+				return
+			case <-typing.C:
+				_, _ = hands.Write([]byte("\x03"))
+			}
+		}
+	}()
 	watch(t, hands, "status 130")
+	close(seen)
 	wants(t, ended, nil)
 }
 
