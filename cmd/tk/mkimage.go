@@ -22,7 +22,7 @@ import (
 
 func mkimageCommand() command {
 	return command{
-		name: "mkimage", args: "[STAGE…] [--list-stages] [--why STAGE] [--check-reproducible] [--userland U] [--kernel K] [--node-secrets NODE|FOLDER] [--replace MEMBER=FILE] [--out DIR] [--json|--verbose|--quiet]",
+		name: "mkimage", args: "[STAGE…] [--stages STAGES] [--list-stages] [--why STAGE] [--check-reproducible] [--userland U] [--kernel K] [--node-secrets NODE|FOLDER] [--replace MEMBER=FILE] [--out DIR] [--json|--verbose|--quiet]",
 		short:   "build a disk image, or the stages named; what has not changed is not built again",
 		example: "tk mkimage diskimg --kernel generic",
 		words:   []string{kernelStage, squashStage, initrdStage, ostarStage, ostarDDStage, efisysStage, efisysDDStage, sectarStage, diskStage},
@@ -39,6 +39,7 @@ STAGE it is diskimg; ostar-dd and efisystar-dd put the signed tars into the
 local deaddrop (tk deaddrop push sends them on).
 `+replaceAbout+"\n"+storeHelp)
 	p := newProject()
+	stages := flags.strings("stages", "build these `stages`, behind commas, and what they need; the same as naming them without a flag")
 	list := flags.Bool("list-stages", false, "list the stages, each after those that it needs")
 	why := flags.String("why", "", "say which input makes this `stage` run")
 	reproducible := flags.Bool("check-reproducible", false, "build twice under other circumstances, and name the first file that differs")
@@ -71,9 +72,7 @@ local deaddrop (tk deaddrop push sends them on).
 	case *why != "":
 		return tellWhy(ctx, e.stdout, graph, p.named(*why), tell.json)
 	}
-	if len(targets) == 0 {
-		targets = []string{diskStage}
-	}
+	targets = wantedStages(targets, *stages)
 	for i := range targets {
 		targets[i] = p.named(targets[i])
 	}
@@ -89,6 +88,23 @@ local deaddrop (tk deaddrop push sends them on).
 		return err
 	}
 	return p.publish(graph.Path(p.named(diskStage), p.imageName()))
+}
+
+// wantedStages are those that words and --stages name, or the disk image where
+// neither does. Beside --stages a lone diskimg says of what image they are the
+// stages, and asks for no more.
+func wantedStages(words, lists []string) []string {
+	var stages []string
+	for _, list := range lists {
+		stages = append(stages, strings.FieldsFunc(list, func(c rune) bool { return c == ',' || c == ' ' })...)
+	}
+	switch {
+	case len(stages) == 0 && len(words) == 0:
+		return []string{diskStage}
+	case len(stages) > 0 && slices.Equal(words, []string{diskStage}):
+		return stages
+	}
+	return slices.Concat(words, stages)
 }
 
 // without are the arguments but for these flags.
