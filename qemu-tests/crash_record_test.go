@@ -45,6 +45,11 @@ func recorded(t *testing.T) recordings {
 		}
 		return all
 	}
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o755); err != nil { // not after minutes of recording
+			t.Fatal(err)
+		}
+	}
 	r, release, esp := newRecorder(t), tinyRelease(t), tinyESP(t)
 	r.records(release, esp, full())
 	all := recordings{r.image, r.made, esp.files}
