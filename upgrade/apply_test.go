@@ -2,6 +2,8 @@ package upgrade
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -273,6 +275,13 @@ func TestASideChosenByHandCommitsNothing(t *testing.T) {
 	has(t, stderr, "was not booted as one (manual)")
 }
 
+// begunSquashfs is where an apply that was ended leaves what it has of a
+// release's squashfs.
+func begunSquashfs(b bundle) string {
+	sum := sha256.Sum256(b.members[layout.Squashfs])
+	return layout.MountSideB + "/squashfs.unverified-" + hex.EncodeToString(sum[:8])
+}
+
 func TestWhatIsNotFetchedAgain(t *testing.T) {
 	second := makeBundle(t, v2)
 	dirOf := func(w *world) string { return filepath.Join(w.root, layout.MountSideB) }
@@ -284,9 +293,15 @@ func TestWhatIsNotFetchedAgain(t *testing.T) {
 		{"nothing is here", func(w *world) {}, ", 0 B were here"},
 		{"a whole file", func(w *world) { w.write(layout.MountSideB+"/squashfs", second.members[layout.Squashfs]) }, ", 781.3 KiB were here"},
 		{"half a file", func(w *world) {
-			w.write(layout.MountSideB+"/squashfs.unverified", second.members[layout.Squashfs][:500_000])
+			w.write(begunSquashfs(second), second.members[layout.Squashfs][:500_000])
 		}, ", 488.3 KiB were here"},
-		{"a whole file without its name", func(w *world) { w.write(layout.MountSideB+"/squashfs.unverified", second.members[layout.Squashfs]) }, ", 781.3 KiB were here"},
+		{"half a file of another release", func(w *world) {
+			w.write(begunSquashfs(makeBundle(t, v3)), second.members[layout.Squashfs][:500_000])
+		}, ", 0 B were here"},
+		{"half a file of nobody knows which", func(w *world) {
+			w.write(layout.MountSideB+"/squashfs.unverified", second.members[layout.Squashfs][:500_000])
+		}, ", 0 B were here"},
+		{"a whole file without its name", func(w *world) { w.write(begunSquashfs(second), second.members[layout.Squashfs]) }, ", 781.3 KiB were here"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -302,7 +317,7 @@ func TestWhatIsNotFetchedAgain(t *testing.T) {
 	w := newWorld(t)
 	w.publish(second)
 	garbage := bytes.Repeat([]byte("x"), 500_000)
-	w.write(layout.MountSideB+"/squashfs.unverified", garbage)
+	w.write(begunSquashfs(second), garbage)
 	_, stderr := w.must(1, "apply", "b", "--repository", w.repo)
 	has(t, stderr, "what an earlier attempt had left is removed, try again")
 	w.applies()

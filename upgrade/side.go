@@ -69,12 +69,11 @@ func (w *sideWriter) clear() error {
 		if name == "lost+found" || name == string(w.label) || name == layout.DeviceTrees && entry.IsDir() {
 			continue
 		}
-		want, ok := w.manifest.File(strings.TrimSuffix(name, unverified))
 		info, err := entry.Info()
 		if err != nil {
 			return err
 		}
-		if ok && info.Mode().IsRegular() && (info.Size() == want.Size || strings.HasSuffix(name, unverified) && info.Size() < want.Size) {
+		if info.Mode().IsRegular() && w.mayBelong(name, info.Size()) {
 			continue
 		}
 		if err := w.root.RemoveAll(name); err != nil {
@@ -93,12 +92,32 @@ func (w *sideWriter) clearTrees() error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		if _, ok := w.manifest.File(strings.TrimSuffix(name, unverified)); ok && d.Type().IsRegular() {
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if info.Mode().IsRegular() && w.mayBelong(name, info.Size()) {
 			return nil
 		}
 		return w.root.Remove(name)
 	})
 }
+
+// mayBelong reports whether a file may be one of the release, or what an
+// earlier attempt has fetched of one.
+func (w *sideWriter) mayBelong(name string, size int64) bool {
+	if want, ok := w.manifest.File(name); ok {
+		return size == want.Size
+	}
+	file, _, _ := strings.Cut(name, unverified)
+	want, ok := w.manifest.File(file)
+	return ok && name == begunName(want) && size <= want.Size
+}
+
+// begunName is what a file is called until it is verified. It says which file
+// that will be: what was fetched of one release is not taken for the beginning
+// of another's, which would be found out only at the file's end.
+func begunName(want release.File) string { return want.Path + unverified + "-" + want.SHA256[:16] }
 
 // members writes what comes behind the manifest.
 func (w *sideWriter) members() error {
@@ -174,7 +193,7 @@ const writeBytes = 1 << 20
 // fetch writes one file, from where an earlier attempt was cut off. It gets
 // its name when it is verified and on the medium.
 func (w *sideWriter) fetch(want release.File) (err error) {
-	temporary := want.Path + unverified
+	temporary := begunName(want)
 	f, err := w.root.OpenFile(temporary, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
