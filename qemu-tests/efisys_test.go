@@ -294,9 +294,12 @@ func TestADiskOfTheFirstPsyopsOSIsMovedAndThenUpdated(t *testing.T) {
 	}
 	fsck(t, path, layout.EFISystem)
 	g.Restarts("reboot")
-	g.HandsOver()
 	g.Login()
 	g.Prints("sed 's/.*psyopsos.boot=\\([^ ]*\\).*psyopsos.loader=\\([^ ]*\\).*/\\1 \\2/' /proc/cmdline", "good "+version)
+	if words := g.Runs("cat /proc/cmdline"); !strings.Contains(words, "psyopsos.events="+vm.EventsDevice) {
+		t.Fatalf("the kernel words of the disk's owner are lost: %s", words)
+	}
+	g.HandsOver()
 	g.judged()
 	g.Runs("neuralupgrade apply nonbooted --repository " + os1.address + " 2>&1")
 	g.Restarts("reboot")
