@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // runFiles are the open files of one run: our ends and QEMU's ends of the
@@ -39,7 +41,26 @@ func socketPair(name string) (ours, theirs *os.File, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("a socket pair for %s: %w", name, err)
 	}
+	roomy(pair[1])
 	return os.NewFile(uintptr(pair[0]), name), os.NewFile(uintptr(pair[1]), name), nil
+}
+
+// roomFor is what a port holds that nobody has read yet, as the kernel counts:
+// QEMU writes a serial line's characters one by one, and each takes some 768
+// bytes. By default 277 of them have room. The guest's kernel waits 10 ms for
+// its serial port to be ready and then writes the next character over the last
+// one: on a busy machine "psyopsos=" reached a test as "yopsos=".
+const roomFor = 40_000 * 768
+
+// roomy is done as well as this user may: root has all of it, others twice what
+// sockets have by default (net.core.wmem_max).
+func roomy(fd int) {
+	const kernelDoublesIt = 2
+	for _, option := range []int{unix.SO_SNDBUFFORCE, unix.SO_SNDBUF} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, roomFor/kernelDoublesIt) == nil {
+			return
+		}
+	}
 }
 
 // closeTheirs drops our copies of QEMU's ends, so that ours end when QEMU does.
