@@ -23,20 +23,31 @@ func kills() int {
 	return 8
 }
 
+// emptied is a function that takes all files from side B.
+const emptied = `emptied() { umount /mnt/psyopsOS/b 2>/dev/null; mount -t ext4 /dev/vda4 /mnt && rm -rf /mnt/* && umount /mnt; }
+`
+
+// timedApply is an undisturbed apply onto an empty side. It is the second one:
+// the first, which finds nothing in the caches, takes longer than those that are
+// killed, and half of the kills came when there was nobody left.
+const timedApply = emptied + `apply() { neuralupgrade apply nonbooted --force --quiet >/dev/null 2>&1; }
+apply; neuralupgrade rollback >/dev/null; emptied
+read a x </proc/uptime; apply; read b x </proc/uptime
+neuralupgrade rollback >/dev/null; echo $a $b`
+
 // killedApplies runs so many applies, each of which is killed after its time,
 // and tells of each: when, its exit status, the step in which it was, and what
 // the side and the boot loader's state have come to. A side that passes for a
 // release is whole if all its files are those of its manifest. It is then emptied,
 // for else there would be nothing left to write. A trial that was begun is given
 // up, so that the next one may begin.
-const killedApplies = `whole() (
+const killedApplies = emptied + `whole() (
 at=$(sed -n 's,^/dev/vda4 \([^ ]*\) .*,\1,p' /proc/mounts | head -n 1)
 [ "$at" ] || { at=/mnt; mount -t ext4 -o ro /dev/vda4 /mnt; }
 cd $at && test -s manifest.json && tr '{' '\n' <manifest.json |
 sed -n 's/"path":"\([^"]*\)".*"sha256":"\([^"]*\)".*/\2  \1/p' | sha256sum -cs; code=$?
 cd /; umount /mnt 2>/dev/null; exit $code
 )
-emptied() { umount /mnt/psyopsOS/b 2>/dev/null; mount -t ext4 /dev/vda4 /mnt && rm -rf /mnt/* && umount /mnt; }
 side=incomplete
 for at in %s; do
 [ $side = incomplete ] || emptied
@@ -65,10 +76,9 @@ func TestAnApplyThatIsKilledAgainAndAgainIsFinishedAfterTheNextBoot(t *testing.T
 	random := rand.New(rand.NewPCG(seed, 0))
 	n.judged()
 
-	// A release whose parts are not on the side yet, and one undisturbed run,
-	// which tells how long it takes.
+	// A release whose parts are not on the side yet, and how long an apply takes.
 	n.publishes()
-	took := n.Runs("read a x </proc/uptime; neuralupgrade apply nonbooted --quiet >/dev/null 2>&1; read b x </proc/uptime; neuralupgrade rollback >/dev/null; echo $a $b")
+	took := n.Runs(timedApply)
 	var begin, end float64
 	if _, err := fmt.Sscan(took, &begin, &end); err != nil {
 		t.Fatalf("%v in %q", err, took)
@@ -102,7 +112,7 @@ func TestAnApplyThatIsKilledAgainAndAgainIsFinishedAfterTheNextBoot(t *testing.T
 			}
 		}
 	}
-	if killed < kills/4 || incomplete == 0 {
+	if killed < kills/2 || incomplete == 0 {
 		t.Errorf("%d of %d kills found a process, %d of them one that wrote the side: the times are wrong", killed, kills, incomplete)
 	}
 
