@@ -79,6 +79,7 @@ func TestAPanicAtAnyStepIsAFailureAndHandsNothingOver(t *testing.T) {
 					}
 					do := s.Do
 					optional = s.Optional
+					s.Unless = nil // needed, where it is looked at
 					s.Do = func(ctx context.Context, r *step.Reporter) error {
 						if when == "after" && name != "hand over" {
 							if err := do(ctx, r); err != nil {

@@ -29,7 +29,7 @@ func (j *journey) findSide(ctx context.Context, r *step.Reporter) error {
 // was at the emergency shell has told its event to nobody.
 func (j *journey) lookAgain(ctx context.Context, r *step.Reporter) {
 	if j.sought {
-		tellDrivers(r, j.drivers.Coldplug(ctx))
+		tellDrivers(r, j.drivers.Coldplug(ctx, nil))
 	}
 	j.sought = true
 }
@@ -52,7 +52,7 @@ func (j *journey) search(ctx context.Context, r *step.Reporter, look func() (boo
 			return found, err
 		}
 		asked = true
-		report := j.drivers.Coldplug(ctx)
+		report := j.drivers.Coldplug(ctx, nil)
 		tellDrivers(r, report)
 		if len(report.Loaded) == 0 {
 			return false, nil

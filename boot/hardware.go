@@ -19,14 +19,21 @@ import (
 
 // loadStorageDrivers loads modules= and then what the hardware asks for, of
 // the modules in the initramfs: those that finding and reading a side needs.
+// It ends with the first disk: as a rule that is the booted one, and where it
+// is not, the search asks the hardware again.
 func (j *journey) loadStorageDrivers(ctx context.Context, r *step.Reporter) (err error) {
 	j.drivers, err = OpenDrivers(j.m.path("/lib/modules", j.m.Kernel), j.m.Modules, j.c)
 	if err != nil {
 		return err
 	}
 	tellDrivers(r, j.drivers.Load(ctx, j.c.Modules...))
-	tellDrivers(r, j.drivers.Coldplug(ctx))
+	tellDrivers(r, j.drivers.Coldplug(ctx, j.hasDisk))
 	return nil
+}
+
+func (j *journey) hasDisk() bool {
+	names, err := j.m.Storage.DeviceNames()
+	return err == nil && len(names) > 0
 }
 
 // loadFilesystemDrivers loads what no device asks for: the side's file system,
@@ -45,7 +52,7 @@ func (j *journey) loadFilesystemDrivers(ctx context.Context, r *step.Reporter) e
 func (j *journey) hotplug(ctx context.Context, r *step.Reporter) func([]mounts.Uevent) {
 	return func(burst []mounts.Uevent) {
 		if len(burst) == 0 { // some were lost
-			tellDrivers(r, j.drivers.Coldplug(ctx))
+			tellDrivers(r, j.drivers.Coldplug(ctx, nil))
 			return
 		}
 		for _, event := range burst {
@@ -95,7 +102,7 @@ func (j *journey) loadDrivers(ctx context.Context, r *step.Reporter) error {
 	j.pointToFirmware(r)
 	tellDrivers(r, drivers.Load(ctx, j.c.Modules...))
 	drivers.Leave(laterFolders()...)
-	tellDrivers(r, drivers.Coldplug(ctx))
+	tellDrivers(r, drivers.Coldplug(ctx, nil))
 	j.drivers = drivers
 	return nil
 }

@@ -33,13 +33,14 @@ func (j *journey) readSecret(ctx context.Context, r *step.Reporter) error {
 	return nil
 }
 
+// isSecretRead reports whether the volume was there at once, as it is on the
+// booted disk.
+func (j *journey) isSecretRead() bool { return j.secret.Name != "" }
+
 // awaitSecret waits for a volume that was not there before: on a disk whose
 // driver has just come, or a stick. Without one the node is an unconfigured
 // one: a machine that can be reached is better than one that cannot.
 func (j *journey) awaitSecret(ctx context.Context, r *step.Reporter) error {
-	if j.secret.Name != "" {
-		return nil
-	}
 	volume, duplicates, err := j.findSecret(ctx, r)
 	if err != nil {
 		r.Warn(err)
@@ -91,7 +92,7 @@ func (j *journey) findSecret(ctx context.Context, r *step.Reporter) (found mount
 		if none != nil {
 			// A stick may have come since the drivers were loaded, before its
 			// event could be heard.
-			tellDrivers(r, j.drivers.Coldplug(ctx))
+			tellDrivers(r, j.drivers.Coldplug(ctx, nil))
 		}
 		return none == nil, nil
 	})

@@ -122,8 +122,9 @@ func (d *Drivers) loadFor(ctx context.Context, modaliases []string, r *DriverRep
 }
 
 // Coldplug loads the drivers of all devices that are there, and again as long
-// as loading one has shown new devices.
-func (d *Drivers) Coldplug(ctx context.Context) DriverReport {
+// as loading one has shown new devices, until there is enough; nil: there never
+// is.
+func (d *Drivers) Coldplug(ctx context.Context, enough func() bool) DriverReport {
 	var r DriverReport
 	known := map[string]bool{}
 	for { // each round but the last loads a module, and there are so many
@@ -133,7 +134,7 @@ func (d *Drivers) Coldplug(ctx context.Context) DriverReport {
 			r.Failed = append(r.Failed, fmt.Errorf("list devices: %w", err))
 		}
 		d.loadFor(ctx, modaliases, &r)
-		if len(r.Loaded) == before {
+		if len(r.Loaded) == before || enough != nil && enough() {
 			return r
 		}
 	}

@@ -115,7 +115,7 @@ func TestColdplugGoesOnAsLongAsDriversShowDevices(t *testing.T) {
 		},
 	}
 	d := drivers(t, kernel, "modprobe.blacklist=uas usb-storage.delay_use=0")
-	r := d.Coldplug(t.Context())
+	r := d.Coldplug(t.Context(), nil)
 	want := strings.Fields("virtio virtio_ring virtio_pci virtio_blk scsi_mod usb_storage")
 	if !reflect.DeepEqual(kernel.Inserted, want) || !reflect.DeepEqual(r.Loaded, want) || len(r.Failed) > 0 {
 		t.Errorf("inserted %v, report %+v, want %v", kernel.Inserted, r, want)
@@ -123,7 +123,7 @@ func TestColdplugGoesOnAsLongAsDriversShowDevices(t *testing.T) {
 	if kernel.Parameters["usb_storage"] != "delay_use=0" || len(kernel.Parameters) != 1 {
 		t.Errorf("got parameters %v, want usb_storage's", kernel.Parameters)
 	}
-	if again := d.Coldplug(t.Context()); len(again.Loaded)+len(again.Failed) > 0 {
+	if again := d.Coldplug(t.Context(), nil); len(again.Loaded)+len(again.Failed) > 0 {
 		t.Errorf("a second coldplug did %+v, want nothing", again)
 	}
 }
@@ -131,10 +131,23 @@ func TestColdplugGoesOnAsLongAsDriversShowDevices(t *testing.T) {
 func TestColdplugLooksAgainOnlyAfterAModuleWasLoaded(t *testing.T) {
 	kernel := &counting{Modules: boottest.Modules{Devices: []string{"virtio:d00000002v00001AF4"}}}
 	d := drivers(t, kernel, "")
-	d.Coldplug(t.Context())
-	d.Coldplug(t.Context())
+	d.Coldplug(t.Context(), nil)
+	d.Coldplug(t.Context(), nil)
 	if kernel.asked != 3 {
 		t.Errorf("asked %d times for devices, want twice and once", kernel.asked)
+	}
+}
+
+func TestColdplugStopsAfterTheRoundThatIsEnough(t *testing.T) {
+	kernel := &counting{Modules: boottest.Modules{Devices: []string{"virtio:d00000002v00001AF4"},
+		Reveals: map[string][]string{"virtio_blk": {"usb:v0781p5581d0100dc00dsc00dp00ic08isc06ip50in00"}}}}
+	d := drivers(t, kernel, "")
+	enough := func() bool { return slices.Contains(kernel.Inserted, "virtio_blk") }
+	if r := d.Coldplug(t.Context(), enough); kernel.asked != 1 || slices.Contains(r.Loaded, "usb_storage") || !enough() {
+		t.Errorf("asked %d times, loaded %v; want one round, without usb_storage", kernel.asked, r.Loaded)
+	}
+	if r := d.Coldplug(t.Context(), nil); !slices.Contains(r.Loaded, "usb_storage") {
+		t.Errorf("the next time it loaded %v, want what was left over", r.Loaded)
 	}
 }
 
@@ -142,7 +155,7 @@ func TestADriverOfAFolderThatIsLeftLoadsOnlyByNameAndByNeed(t *testing.T) {
 	kernel := &boottest.Modules{Devices: []string{"usb:v1p1d1dc0dsc0dp0ic08isc06ip50in0"}}
 	d := drivers(t, kernel, "")
 	d.Leave("kernel/us", "kernel/usb", "kernel/scsi")
-	if r := d.Coldplug(t.Context()); len(r.Loaded)+len(r.Failed) > 0 {
+	if r := d.Coldplug(t.Context(), nil); len(r.Loaded)+len(r.Failed) > 0 {
 		t.Errorf("a device got %v, %v of a folder that is left", r.Loaded, r.Failed)
 	}
 	if r := d.Load(t.Context(), "usb-storage"); strings.Join(r.Loaded, " ") != "scsi_mod usb_storage" {
@@ -150,7 +163,7 @@ func TestADriverOfAFolderThatIsLeftLoadsOnlyByNameAndByNeed(t *testing.T) {
 	}
 	other := drivers(t, &boottest.Modules{Devices: kernel.Devices}, "")
 	other.Leave("kernel/us", "kernel/scsi")
-	if r := other.Coldplug(t.Context()); !reflect.DeepEqual(r.Loaded[:2], []string{"scsi_mod", "usb_storage"}) {
+	if r := other.Coldplug(t.Context(), nil); !reflect.DeepEqual(r.Loaded[:2], []string{"scsi_mod", "usb_storage"}) {
 		t.Errorf("got %v; kernel/us is not kernel/usb, and a need is loaded", r.Loaded)
 	}
 }
@@ -171,7 +184,7 @@ func TestAModuleThatFailsIsToldAndTheRestGoesOn(t *testing.T) {
 		Refuses: map[string]error{"scsi_mod": fs.ErrNotExist, "virtio": unix.ENODEV},
 	}
 	d := drivers(t, kernel, "")
-	r := d.Coldplug(t.Context())
+	r := d.Coldplug(t.Context(), nil)
 	if len(kernel.Inserted) != 2 || len(r.Failed) != 6 { // ring_b and ring_a after uas; all else needs what failed
 		t.Fatalf("inserted %v, failed %v", kernel.Inserted, r.Failed)
 	}

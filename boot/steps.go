@@ -86,30 +86,30 @@ func (j *journey) fromSide() []step.Step {
 		{Name: "read the command line", Do: j.tellCmdline},
 		j.loadFirstDrivers(),
 		{Name: "find " + string(j.c.Side), Do: j.findSide},
-		{Name: "mount " + string(j.c.Side), Do: j.mountSide},
-		{Name: "verify the manifest", Do: j.verifyManifest},
 		step.Together(
-			step.Line{ // the long one
-				{Name: "plan memory", Do: j.planMemory},
-				{Name: "copy squashfs", Do: j.copySquashfs},
-				{Name: "mount the new root", Do: j.mountRoot},
+			step.Line{ // the long one, where much is copied
+				{Name: "mount " + string(j.c.Side), Do: j.mountSide},
+				{Name: "verify the manifest", Do: j.verifyManifest},
+				{Name: "copy squashfs", After: []string{"plan memory"}, Do: j.copySquashfs},
+				{Name: "mount the new root", After: []string{"mount modloop"}, Do: j.mountRoot}, // that line is longer from there on
 				{Name: "install modules", Do: j.installModules},
 				{Name: "install mount points", Do: j.installMountPoints},
 				{Name: "install psyops-secret", After: []string{"wait for psyops-secret"}, Do: j.installSecret},
 			},
 			step.Line{
-				{Name: "copy modloop", After: []string{"plan memory"}, Do: j.copyModloop},
+				{Name: "copy modloop", After: []string{"plan memory", "verify the manifest"}, Do: j.copyModloop},
 				{Name: "mount modloop", Do: j.mountModloop},
 				{Name: "load drivers", Optional: true, Do: j.loadDrivers},
-				{Name: "wait for psyops-secret", Optional: true, After: []string{"prepare the node's files"}, Do: j.awaitSecret},
-				{Name: "name network links", Optional: true, Do: j.nameLinks},
-			},
-			step.Line{ // needs no further driver, where it is on the booted disk
-				{Name: "read psyops-secret", Optional: true, Do: j.readSecret},
-				{Name: "prepare the node's files", Do: j.prepareFiles},
-				{Name: "look for duplicates", Optional: true, After: []string{"wait for psyops-secret"}, Do: j.findDuplicates},
+				{Name: "name network links", Optional: true, After: []string{"wait for psyops-secret"}, Do: j.nameLinks},
 			},
 			step.Line{
+				{Name: "read psyops-secret", Optional: true, After: []string{"verify the manifest"}, Do: j.readSecret},
+				{Name: "prepare the node's files", Do: j.prepareFiles},
+				{Name: "wait for psyops-secret", Optional: true, After: []string{"load drivers"}, Unless: j.isSecretRead, Do: j.awaitSecret},
+				{Name: "look for duplicates", Optional: true, After: []string{"load drivers"}, Do: j.findDuplicates},
+			},
+			step.Line{
+				{Name: "plan memory", After: []string{"mount " + string(j.c.Side)}, Do: j.planMemory},
 				{Name: "let go of the boot disk", After: []string{"copy squashfs", "copy modloop", "look for duplicates"}, Do: j.releaseDisk},
 			},
 		),

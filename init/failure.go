@@ -90,7 +90,7 @@ func (b *booting) loadKeyboards(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	drivers.Coldplug(ctx)
+	drivers.Coldplug(ctx, nil)
 	return nil
 }
 

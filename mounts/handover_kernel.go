@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -118,10 +119,12 @@ func emptyFolder(fd int) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, name := range names {
-		errs = append(errs, deleteEntry(fd, name))
+	errs := make([]error, len(names))
+	var wait sync.WaitGroup
+	for i, name := range names {
+		wait.Go(func() { errs[i] = deleteEntry(fd, name) })
 	}
+	wait.Wait()
 	return errors.Join(errs...)
 }
 

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"psyopsOS/layout"
+	"psyopsOS/step"
 )
 
 // A Volume is a device and what is on it.
@@ -28,20 +30,28 @@ func FindLabels(sys System) ([]Volume, error) {
 	var volumes []Volume
 	for _, d := range devices {
 		if isStorage(d.Name) && d.Size > 0 && !isPartitioned(devices, d) {
-			volumes = append(volumes, look(sys, d))
+			volumes = append(volumes, Volume{Device: d})
 		}
 	}
+	// Side by side: a disk that has to spin up, or is dying, keeps no other.
+	var wait sync.WaitGroup
+	for i := range volumes {
+		wait.Go(func() { volumes[i].look(sys) })
+	}
+	wait.Wait()
 	return volumes, nil
 }
 
-func look(sys System, d Device) Volume {
-	block, err := sys.Open(d.Name)
-	if err != nil {
-		return Volume{Device: d, Err: err}
-	}
-	defer block.Close()
-	fs, err := Probe(block)
-	return Volume{Device: d, Filesystem: fs, Err: err}
+func (v *Volume) look(sys System) {
+	v.Err = step.Guard(func() error { // a panic on a goroutine of its own would end PID 1
+		block, err := sys.Open(v.Name)
+		if err != nil {
+			return err
+		}
+		defer block.Close()
+		v.Filesystem, err = Probe(block)
+		return err
+	})
 }
 
 // isStorage leaves out what can hold no volume of ours. A floppy drive without

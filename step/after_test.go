@@ -76,3 +76,45 @@ func TestWhatNobodyCanWaitForIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestAStepThatIsNotNeededWaitsForNothingAndIsNotTold(t *testing.T) {
+	did, s := doing()
+	needless, asked := s("b", "never"), 0
+	needless.Unless = func() bool { asked++; return true }
+	told, err := run(t, nil, Together(Line{s("a"), needless, s("c")}, Line{s("d", "b")}, Line{s("x!"), s("never")}))
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Step != "x!" {
+		t.Errorf("it ended with %v", err)
+	}
+	if got := did(); slices.Contains(got, "b") || !slices.Contains(got, "c") || !slices.Contains(got, "d") {
+		t.Errorf("ran %v", got)
+	}
+	if slices.ContainsFunc(told, func(line string) bool { return strings.HasPrefix(line, "b ") }) || asked != 1 {
+		t.Errorf("asked %d times, told %v", asked, told)
+	}
+}
+
+func TestUnlessIsAskedWhenTheStepsTurnComes(t *testing.T) {
+	for _, together := range []bool{true, false} {
+		did, s := doing()
+		b := s("b")
+		b.Unless = func() bool { return !slices.Contains(did(), "a") }
+		steps := []Step{s("a"), b}
+		if together {
+			steps = []Step{Together(steps)}
+		}
+		if _, err := run(t, nil, steps...); err != nil || !slices.Equal(did(), []string{"a", "b"}) {
+			t.Errorf("together %v: ran %v, %v", together, did(), err)
+		}
+		did, s = doing()
+		b = s("b")
+		b.Unless = func() bool { return slices.Contains(did(), "a") }
+		steps = []Step{s("a"), b}
+		if together {
+			steps = []Step{Together(steps)}
+		}
+		if _, err := run(t, nil, steps...); err != nil || !slices.Equal(did(), []string{"a"}) {
+			t.Errorf("together %v: ran %v, %v", together, did(), err)
+		}
+	}
+}

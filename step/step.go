@@ -22,7 +22,10 @@ type Step struct {
 	// After names steps of the lines beside this one's that it waits for. Where
 	// one of them is not reached, or fails for good, this step's line ends.
 	After []string
-	Do    func(ctx context.Context, r *Reporter) error
+	// Unless is asked when the step's turn comes in its line. Where it says true
+	// the step is not needed: it waits for nothing, does nothing and tells nothing.
+	Unless func() bool
+	Do     func(ctx context.Context, r *Reporter) error
 
 	together []Line
 }
@@ -36,6 +39,8 @@ func Together(lines ...Line) Step { return Step{together: lines} }
 
 // Lines lists what runs side by side inside s; none for a plain step.
 func (s Step) Lines() []Line { return s.together }
+
+func (s Step) needless() bool { return s.Unless != nil && s.Unless() }
 
 // An Error is the failure of one step.
 type Error struct {
@@ -91,6 +96,9 @@ func Run(ctx context.Context, sink Sink, now func() time.Duration, steps ...Step
 // Run runs the steps in order; see the function Run.
 func (r *Runner) Run(ctx context.Context, steps ...Step) error {
 	for _, s := range steps {
+		if s.needless() {
+			continue
+		}
 		if err := r.run(ctx, s); err != nil {
 			return err
 		}
@@ -151,9 +159,14 @@ func (r *Runner) sideBySide(ctx context.Context, lines []Line) error {
 
 func (r *Runner) runLine(ctx context.Context, line Line, ends ends) error {
 	defer func() { ends.leave(line) }() // what is left of it then
-	for ; len(line) > 0 && ends.await(line[0]); line = line[1:] {
-		if err := r.run(ctx, line[0]); err != nil {
-			return err
+	for ; len(line) > 0; line = line[1:] {
+		if !line[0].needless() {
+			if !ends.await(line[0]) {
+				return nil
+			}
+			if err := r.run(ctx, line[0]); err != nil {
+				return err
+			}
 		}
 		ends.reach(line[0])
 	}
