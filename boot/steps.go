@@ -90,14 +90,15 @@ func (j *journey) fromSide() []step.Step {
 			step.Line{ // the long one, where much is copied
 				{Name: "mount " + string(j.c.Side), Do: j.mountSide},
 				{Name: "verify the manifest", Do: j.verifyManifest},
-				{Name: "copy squashfs", After: []string{"plan memory"}, Do: j.copySquashfs},
+				{Name: "plan memory", Do: j.planMemory}, // after the manifest: what a broken side says first must not be chance
+				{Name: "copy squashfs", Do: j.copySquashfs},
 				{Name: "mount the new root", After: []string{"mount modloop"}, Do: j.mountRoot}, // that line is longer from there on
 				{Name: "install modules", Do: j.installModules},
 				{Name: "install mount points", Do: j.installMountPoints},
 				{Name: "install psyops-secret", After: []string{"wait for psyops-secret"}, Do: j.installSecret},
 			},
 			step.Line{
-				{Name: "copy modloop", After: []string{"plan memory", "verify the manifest"}, Do: j.copyModloop},
+				{Name: "copy modloop", After: []string{"plan memory"}, Do: j.copyModloop},
 				{Name: "mount modloop", Do: j.mountModloop},
 				{Name: "load drivers", Optional: true, Do: j.loadDrivers},
 				{Name: "name network links", Optional: true, After: []string{"wait for psyops-secret"}, Do: j.nameLinks},
@@ -109,7 +110,6 @@ func (j *journey) fromSide() []step.Step {
 				{Name: "look for duplicates", Optional: true, After: []string{"load drivers"}, Do: j.findDuplicates},
 			},
 			step.Line{
-				{Name: "plan memory", After: []string{"mount " + string(j.c.Side)}, Do: j.planMemory},
 				{Name: "let go of the boot disk", After: []string{"copy squashfs", "copy modloop", "look for duplicates"}, Do: j.releaseDisk},
 			},
 		),

@@ -2,6 +2,7 @@ package boot_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"psyopsOS/layout"
 	"psyopsOS/release"
@@ -83,6 +85,32 @@ func TestAFlippedBitAnywhereInTheSignatureIsRefusedButInItsUntrustedComment(t *t
 				t.Errorf("bit %d of byte %d (%q) of %q was flipped, and it was believed", bit, at, signature[at], signature)
 			}
 		}
+	}
+}
+
+// Which of several things that are wrong is told must not depend on how fast a
+// machine is: the reason is written into the state, and tests look for it.
+func TestAnEmptySideHasOneReasonWhicheverStepIsSlow(t *testing.T) {
+	const line = "psyopsos=psyopsOS-A psyopsos.wait=0"
+	for _, slow := range names(t, line) {
+		t.Run(slow, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			clear(w.side)
+			var failed []string
+			_ = w.run(line, func(s step.Step) step.Step {
+				if do := s.Do; s.Name == slow {
+					s.Do = func(ctx context.Context, r *step.Reporter) error {
+						time.Sleep(20 * time.Millisecond)
+						return do(ctx, r)
+					}
+				}
+				return s
+			}, func(f *step.Error) bool { failed = append(failed, f.Step); return false })
+			if !slices.Equal(failed, []string{"verify the manifest"}) {
+				t.Errorf("what failed is %q, want the manifest's verification", failed)
+			}
+		})
 	}
 }
 
