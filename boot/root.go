@@ -71,6 +71,13 @@ func (j *journey) overlay(lower, layers string) error {
 	})
 }
 
+// readInit reads what the hand-over will start, while the new root is filled.
+// What is wrong with it the hand-over tells.
+func (j *journey) readInit(ctx context.Context, r *step.Reporter) error {
+	_ = mounts.ReadInitAhead(j.m.newPath(), j.c.Init)
+	return nil
+}
+
 // releaseDisk unmounts the side once all of it is in RAM, and proves that
 // nothing of the disk stays in use. A system that runs from its disk keeps it.
 func (j *journey) releaseDisk(ctx context.Context, r *step.Reporter) error {

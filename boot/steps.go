@@ -110,6 +110,9 @@ func (j *journey) fromSide() []step.Step {
 				{Name: "look for duplicates", Optional: true, After: []string{"load drivers"}, Do: j.findDuplicates},
 			},
 			step.Line{
+				{Name: "read the new init", Optional: true, After: []string{"mount the new root"}, Do: j.readInit},
+			},
+			step.Line{
 				{Name: "let go of the boot disk", After: []string{"copy squashfs", "copy modloop", "look for duplicates"}, Do: j.releaseDisk},
 			},
 		),

@@ -18,7 +18,7 @@ type CopyOptions struct {
 	Size     int64            // the size that the file must have; 0 where not known
 	Hash     io.Writer        // gets the same bytes, in order
 	Urgent   bool             // somebody waits for the hash: it goes before what else the machine does
-	Progress func(done int64) // told after each 4 MiB that are through
+	Progress func(done int64) // told of the first 256 KiB, and of each 4 MiB after them
 }
 
 // A SizeError says that a file is shorter or longer than it must be.

@@ -43,6 +43,10 @@ func newPipeline(dst io.Writer, o CopyOptions) (*pipeline, error) {
 	return p, nil
 }
 
+// firstBytes are read first: the hash, which takes longest of all where nothing
+// helps it, does not wait for a whole buffer.
+const firstBytes = 256 << 10
+
 // fill reads the source to its end.
 func (p *pipeline) fill(ctx context.Context, s source) error {
 	for offset := int64(0); offset < s.size; {
@@ -54,7 +58,11 @@ func (p *pipeline) fill(ctx context.Context, s source) error {
 		if err := p.failed(); err != nil {
 			return err
 		}
-		n, err := s.read(b.bytes, offset)
+		room := b.bytes
+		if offset == 0 {
+			room = room[:firstBytes]
+		}
+		n, err := s.read(room, offset)
 		if err != nil {
 			return err
 		}

@@ -59,7 +59,7 @@ func TestCopyFileCopiesAndHashesTheSameBytes(t *testing.T) {
 				t.Error("the hash is of other bytes")
 			}
 			var want []int64
-			for done := block; done < size; done += block {
+			for done := mounts.FirstBytes; done < size; done += block {
 				want = append(want, int64(done))
 			}
 			if size > 0 {

@@ -23,6 +23,7 @@ func (a Acts) Handover(sys System, plan HandoverPlan) error {
 const (
 	RamfsMagic = ramfsMagic
 	CopyBytes  = copyBytes
+	FirstBytes = firstBytes
 )
 
 var (

@@ -107,7 +107,7 @@ func TestCheckInitRefusesWhatIsNoProgram(t *testing.T) {
 }
 
 func TestCheckInitAcceptsThisMachinesShell(t *testing.T) {
-	if err := mounts.CheckInit("/", "/bin/sh"); err != nil {
+	if err := errors.Join(mounts.CheckInit("/", "/bin/sh"), mounts.ReadInitAhead("/", "/bin/sh")); err != nil {
 		t.Error(err)
 	}
 }
