@@ -2,17 +2,21 @@ package repo
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"psyopsOS/release"
 	"psyopsOS/step"
 )
 
-// Unverified is added to the name of a file until it is verified.
+// Unverified is added to the name of a file until it is verified, and then a
+// word that says what it will be.
 const Unverified = ".unverified"
 
 // maxUnsized bounds a tar of the first psyopsOS, whose signature names no
@@ -23,7 +27,10 @@ const maxUnsized = 8 << 30
 // has its name only once it is verified; a second call goes on where an
 // earlier one was broken off.
 func (r Release) Download(ctx context.Context, name string, progress func(done, total int64)) error {
-	temporary := name + Unverified
+	temporary := r.Begun(name)
+	if err := removeOthers(temporary, name+Unverified); err != nil {
+		return err
+	}
 	if err := r.fetch(ctx, temporary, progress); err != nil {
 		return err
 	}
@@ -36,6 +43,32 @@ func (r Release) Download(ctx context.Context, name string, progress func(done, 
 		return err
 	}
 	return syncFolder(filepath.Dir(name))
+}
+
+// Begun is what a file is called while it is fetched. It says which release
+// that will be, by its signature: what was fetched of one is not taken for the
+// beginning of another, which would be found out only at its end.
+func (r Release) Begun(name string) string {
+	sum := sha256.Sum256(r.Signatures[0])
+	return name + Unverified + "-" + hex.EncodeToString(sum[:8])
+}
+
+// removeOthers removes what was begun of other releases under the same name: it
+// would lie there for ever.
+func removeOthers(own, beginning string) error {
+	folder, prefix := filepath.Split(beginning)
+	entries, err := os.ReadDir(filepath.Clean(folder))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if name := folder + e.Name(); strings.HasPrefix(e.Name(), prefix) && name != own {
+			if err := os.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // fetch fills a file, from where it ends, and verifies the whole of it.

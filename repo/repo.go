@@ -5,7 +5,7 @@
 //
 // It reads the repository, and the proxy variables of the environment. It
 // writes nothing but the file that Release.Download is given, which is called
-// NAME.unverified until it is verified.
+// NAME.unverified-… until it is verified.
 //
 // What a server may do to us is bounded: signatures by release.MaxSignature,
 // a tar by the size that its signature names, redirects by number and by

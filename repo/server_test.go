@@ -78,10 +78,11 @@ func sign(t testing.TB, secret release.SecretKey, tar []byte, info release.Info)
 // A server is a repository whose answers a test may spoil.
 type server struct {
 	*httptest.Server
-	mu       sync.Mutex
-	files    map[string][]byte
-	requests []string // "NAME Range"
-	sent     int64    // bytes of bodies
+	mu        sync.Mutex
+	files     map[string][]byte
+	requests  []string // "NAME Range"
+	sent      int64    // bytes of bodies
+	answering int      // requests
 	// spoil may answer instead; count is how often the name was asked for
 	// before. It says whether it has answered.
 	spoil func(w http.ResponseWriter, r *http.Request, name string, count int) bool
@@ -116,6 +117,12 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.requests = append(s.requests, name+" "+r.Header.Get("Range"))
+	s.answering++
+	defer func() {
+		s.mu.Lock()
+		s.answering--
+		s.mu.Unlock()
+	}()
 	content, ok := s.files[name]
 	latest := string(s.files["latest"])
 	s.mu.Unlock()
@@ -146,15 +153,17 @@ func (s *server) bytes() int64 {
 	return s.sent
 }
 
-// settled is bytes, once the server has noticed that a client is gone.
+// settled is bytes, once no answer is under way: what a client has may not be
+// counted yet, and that it is gone may not be noticed.
 func (s *server) settled() int64 {
-	for before := s.bytes(); ; {
-		time.Sleep(50 * time.Millisecond)
-		now := s.bytes()
-		if now == before {
-			return now
+	for {
+		s.mu.Lock()
+		sent, answering := s.sent, s.answering
+		s.mu.Unlock()
+		if answering == 0 {
+			return sent
 		}
-		before = now
+		time.Sleep(time.Millisecond)
 	}
 }
 

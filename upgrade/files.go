@@ -6,12 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 
-	"psyopsOS/layout"
 	"psyopsOS/release"
-	"psyopsOS/repo"
 	"psyopsOS/step"
 )
 
@@ -44,21 +41,36 @@ func isThere(files fs.FS, name string) bool {
 }
 
 // room is how many bytes a release may have on a side: what is free, and what
-// the release that lies there now takes.
+// lies there now.
 func room(root string) (int64, error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(root, &s); err != nil {
 		return 0, fmt.Errorf("free space at %s: %w", root, err)
 	}
-	n := int64(s.Bavail) * s.Bsize
-	for _, name := range append(layout.OSMembers(), layout.BootSum, layout.OSTarSignature) {
-		for _, suffix := range []string{"", repo.Unverified} {
-			if info, err := os.Lstat(filepath.Join(root, name+suffix)); err == nil && info.Mode().IsRegular() {
-				n += info.Size()
-			}
+	old, err := taken(os.DirFS(root))
+	return int64(s.Bavail)*s.Bsize + old, err
+}
+
+// taken is how many bytes the files of a side have that a new release replaces,
+// overwrites or goes on with: all of them, also what an apply that was ended has
+// fetched of one.
+func taken(side fs.FS) (n int64, err error) {
+	err = fs.WalkDir(side, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case name == "lost+found":
+			return fs.SkipDir
+		case !d.Type().IsRegular():
+			return nil
 		}
-	}
-	return n, nil
+		info, err := d.Info()
+		if err == nil {
+			n += info.Size()
+		}
+		return err
+	})
+	return n, err
 }
 
 func syncFolder(name string) error {

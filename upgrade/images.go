@@ -192,7 +192,7 @@ func (s statePart) WriteAt(b []byte, offset int64) (int, error) {
 
 // extract gives a function a folder with the small files of a volume that is
 // mounted nowhere: those by which a release is known and believed, and what
-// more is asked for. free is how much room the volume has beside its files.
+// more is asked for. free is how much room a release would have on the volume.
 func (i *images) extract(name, filesystem string, more []string, do func(dir string) error) (free int64, err error) {
 	volume, err := i.Open(name)
 	if err != nil {
@@ -211,18 +211,16 @@ func (i *images) extract(name, filesystem string, more []string, do func(dir str
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", name, err)
 	}
-	free = files.Free()
+	old, err := taken(files)
+	if err != nil {
+		return 0, err
+	}
+	free = files.Free() + old
 	entries, err := files.ReadDir(".")
 	if err != nil {
 		return 0, err
 	}
-	members := append(layout.OSMembers(), layout.BootSum, layout.OSTarSignature)
 	for _, e := range entries {
-		if slices.Contains(members, e.Name()) {
-			if info, err := e.Info(); err == nil {
-				free += info.Size()
-			}
-		}
 		if !slices.Contains(more, e.Name()) && !isProof(e.Name()) {
 			continue
 		}

@@ -93,7 +93,7 @@ func TestANodeFetchesARelaseFromDeaddropServe(t *testing.T) {
 	}
 	out := filepath.Join(t.TempDir(), "out.tar")
 	// A part of it is there already: the rest comes by range.
-	if err := os.WriteFile(out+repo.Unverified, content[:5000], 0o644); err != nil {
+	if err := os.WriteFile(found.Begun(out), content[:5000], 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := found.Download(t.Context(), out, nil); err != nil {
