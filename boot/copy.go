@@ -2,15 +2,15 @@ package boot
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"psyopsOS/layout"
 	"psyopsOS/mounts"
+	"psyopsOS/release"
 	"psyopsOS/step"
 )
 
@@ -39,22 +39,44 @@ func (j *journey) fetch(ctx context.Context, r *step.Reporter, name string) (pat
 	if err != nil {
 		return "", err
 	}
-	hash := sha256.New()
-	// What comes after the modloop has time until the squashfs is there.
-	options := mounts.CopyOptions{Urgent: name == layout.Squashfs, Progress: func(done int64) { r.Progress(done, want.Size) }}
+	options := mounts.CopyOptions{Progress: func(done int64) { r.Progress(done, want.Size) }}
+	verified := func() error { return nil }
 	if listed {
-		options.Size, options.Hash = want.Size, hash
+		options.Size = want.Size
+		verified = j.verifyWith(&options, r, name, want.Proof())
 	}
 	_, err = mounts.CopyFile(ctx, dst, j.source(name), options)
-	if err := errors.Join(err, dst.Close()); err != nil {
+	err = errors.Join(err, dst.Close())
+	if err == nil {
+		err = verified()
+	}
+	if err != nil {
 		return "", errors.Join(j.otherSide(err), j.forget(path))
 	}
-	if sum := hex.EncodeToString(hash.Sum(nil)); listed && sum != want.SHA256 {
-		if err := j.refuse(r, name, sum, want.SHA256); err != nil {
-			return "", errors.Join(err, j.forget(path))
-		}
-	}
 	return path, nil
+}
+
+// verifyWith has a copy's bytes compared with what was signed, as they come. A
+// difference is an error, or a warning where the command line asks for no more.
+// What it returns is asked when all have come.
+func (j *journey) verifyWith(o *mounts.CopyOptions, r *step.Reporter, name string, proof *release.Proof) func() error {
+	o.Hash = proof.Whole()
+	var warned sync.Once
+	judge := func(difference error) error {
+		if difference == nil {
+			return nil
+		}
+		err := j.otherSide(fmt.Errorf("%s on %s (%s) is not the file that was signed: %w", name, j.c.Side, j.side.Name, difference))
+		if j.c.Verify == VerifyRequire {
+			return err
+		}
+		warned.Do(func() { r.Warn(err) }) // that no more is asked for: once, not for each MiB
+		return nil
+	}
+	if prove := proof.Piece(); prove != nil {
+		o.Piece = func(offset int64, piece []byte) error { return judge(prove(offset, piece)) }
+	}
+	return func() error { return judge(proof.Err()) }
 }
 
 // destination is where a file of the side is written to, and mounted from.
@@ -66,18 +88,6 @@ func (j *journey) destination(name string) (path string, dst io.WriteCloser, err
 	// What an earlier try has left is overwritten.
 	dst, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o444)
 	return path, dst, err
-}
-
-// refuse is the error of a file that is not what was signed, or a warning
-// where the command line asks for no more.
-func (j *journey) refuse(r *step.Reporter, name, sum, want string) error {
-	err := j.otherSide(fmt.Errorf("%s on %s (%s) is not the file that was signed: its SHA-256 is %s, the manifest says %s",
-		name, j.c.Side, j.side.Name, sum, want))
-	if j.c.Verify == VerifyRequire {
-		return err
-	}
-	r.Warn(err)
-	return nil
 }
 
 // forget removes a copy that is not to be mounted: the step may be repeated,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,6 +68,40 @@ func TestAFlippedByteInAnyFileOfTheSideIsRefused(t *testing.T) {
 				w.refused(c.step, c.words)
 			})
 		}
+	}
+}
+
+// A large file is verified MiB by MiB, on all processors.
+func TestAFlippedByteInAnyMiBIsRefusedOrToldOnce(t *testing.T) {
+	w := newWorld(t)
+	w.side[layout.Squashfs] = strings.Repeat("9 bytes, ", 3<<20/9)
+	w.sign(release.OS, "x86_64")
+	if err := w.boot("psyopsos=psyopsOS-A"); err != nil {
+		t.Fatal(err)
+	}
+	size := len(w.side[layout.Squashfs])
+	for _, at := range []int{0, 1<<20 - 1, 1 << 20, 2<<20 + 7, size - 1} {
+		w := newWorld(t)
+		w.side[layout.Squashfs] = strings.Repeat("9 bytes, ", 3<<20/9)
+		w.sign(release.OS, "x86_64")
+		w.flip(layout.Squashfs, at)
+		w.refused("copy squashfs", fmt.Sprintf(" is not the file that was signed: the SHA-256 of its %d bytes from byte %d is ",
+			min(1<<20, size-at>>20<<20), at>>20<<20))
+	}
+	w.flip(layout.Squashfs, 5)
+	w.flip(layout.Squashfs, size-1)
+	w.events.Events = nil
+	if err := w.boot("psyopsos=psyopsOS-A psyopsos.verify=warn"); err != nil {
+		t.Error(err)
+	}
+	warnings := 0
+	for _, e := range w.events.Events {
+		if e.Kind == step.Warning && strings.Contains(e.Message, "not the file that was signed") {
+			warnings++
+		}
+	}
+	if warnings != 1 {
+		t.Errorf("%d warnings of two MiB that differ, want one", warnings)
 	}
 }
 

@@ -2,9 +2,7 @@ package boot_test
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,8 +101,11 @@ func (w *world) sign(kind release.Kind, architecture string) {
 		if name == layout.Manifest || name == layout.ManifestSignature {
 			continue
 		}
-		sum := sha256.Sum256([]byte(content))
-		m.Files = append(m.Files, release.File{Path: name, Size: int64(len(content)), SHA256: hex.EncodeToString(sum[:])})
+		f, err := release.NewFile(name, strings.NewReader(content))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		m.Files = append(m.Files, f)
 	}
 	m, err := release.NewManifest(m)
 	if err != nil {

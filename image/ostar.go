@@ -102,11 +102,10 @@ func pastVersion(version string, now time.Time) (time.Time, error) {
 func (o OSTarOptions) manifest(ctx context.Context) (release.Manifest, error) {
 	m := release.Manifest{Release: o.Version, Architecture: o.Architecture, Kernel: o.Kernel, Userland: o.Userland}
 	for name, source := range o.Members {
-		f, err := hashFile(ctx, source)
+		f, err := memberOf(ctx, name, source)
 		if err != nil {
 			return release.Manifest{}, fmt.Errorf("%s: %w", name, err)
 		}
-		f.Path = name
 		m.Files = append(m.Files, f)
 	}
 	return release.NewManifest(m)

@@ -85,15 +85,14 @@ func (t told) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func hashFile(ctx context.Context, name string) (release.File, error) {
-	f, err := os.Open(name)
+// memberOf is what the manifest says of a file that becomes the member path.
+func memberOf(ctx context.Context, path, file string) (release.File, error) {
+	f, err := os.Open(file)
 	if err != nil {
 		return release.File{}, err
 	}
 	defer f.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, patient{ctx, f})
-	return release.File{Size: n, SHA256: fmt.Sprintf("%x", h.Sum(nil))}, err
+	return release.NewFile(path, patient{ctx, f})
 }
 
 // signTar signs the tar, whose size becomes part of what is signed, with each

@@ -17,8 +17,10 @@ import (
 type CopyOptions struct {
 	Size     int64            // the size that the file must have; 0 where not known
 	Hash     io.Writer        // gets the same bytes, in order
-	Urgent   bool             // somebody waits for the hash: it goes before what else the machine does
-	Progress func(done int64) // told of the first 256 KiB, and of each 4 MiB after them
+	Progress func(done int64) // told of the first MiB, and of each 4 MiB after it
+	// Piece gets each MiB of the file, the last may be shorter, with where it
+	// begins: in no order, and several at once, on all processors.
+	Piece func(offset int64, piece []byte) error
 }
 
 // A SizeError says that a file is shorter or longer than it must be.

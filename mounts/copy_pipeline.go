@@ -14,6 +14,7 @@ import (
 type pipeline struct {
 	free     chan *buffer
 	sinks    []*sink
+	pieces   *pieces // nil where nobody wants them
 	progress func(int64)
 	memory   []byte
 	done     int64 // bytes that are through all sinks
@@ -36,16 +37,19 @@ func newPipeline(dst io.Writer, o CopyOptions) (*pipeline, error) {
 	for i := range copyBuffers {
 		p.free <- &buffer{bytes: memory[i*copyBytes:][:copyBytes:copyBytes]}
 	}
-	p.sinks = []*sink{startSink(dst, false)}
+	p.sinks = []*sink{startSink(dst)}
 	if o.Hash != nil {
-		p.sinks = append(p.sinks, startSink(o.Hash, o.Urgent))
+		p.sinks = append(p.sinks, startSink(o.Hash))
+	}
+	if o.Piece != nil {
+		p.pieces = startPieces(o.Piece)
 	}
 	return p, nil
 }
 
-// firstBytes are read first: the hash, which takes longest of all where nothing
+// firstBytes are read first: hashing, which takes longest of all where nothing
 // helps it, does not wait for a whole buffer.
-const firstBytes = 256 << 10
+const firstBytes = pieceBytes
 
 // fill reads the source to its end.
 func (p *pipeline) fill(ctx context.Context, s source) error {
@@ -66,12 +70,13 @@ func (p *pipeline) fill(ctx context.Context, s source) error {
 		if err != nil {
 			return err
 		}
-		offset += int64(n)
 		b.full = n
 		b.users.Add(len(p.sinks))
 		for _, sink := range p.sinks {
 			sink.work <- b
 		}
+		p.pieces.hand(b, offset)
+		offset += int64(n)
 		p.free <- b
 	}
 	return nil
@@ -96,7 +101,7 @@ func (p *pipeline) failed() error {
 			return *err
 		}
 	}
-	return nil
+	return p.pieces.failed()
 }
 
 // close waits for the sinks and gives the buffers back.
@@ -108,5 +113,6 @@ func (p *pipeline) close() error {
 		close(s.work)
 		<-s.ended
 	}
+	p.pieces.end()
 	return errors.Join(p.failed(), unix.Munmap(p.memory))
 }

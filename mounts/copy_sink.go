@@ -3,10 +3,7 @@ package mounts
 import (
 	"fmt"
 	"io"
-	"runtime"
 	"sync/atomic"
-
-	"golang.org/x/sys/unix"
 
 	"psyopsOS/step"
 )
@@ -19,29 +16,13 @@ type sink struct {
 	err   atomic.Pointer[error]
 }
 
-func startSink(w io.Writer, urgent bool) *sink {
+func startSink(w io.Writer) *sink {
 	s := &sink{work: make(chan *buffer, copyBuffers), ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
-		if urgent {
-			defer goFirst()()
-		}
 		s.run(w)
 	}()
 	return s
-}
-
-// goFirst gives this goroutine's thread more of the processors than others get,
-// until the function that it returns is called. It takes a right that only root
-// has; without it nothing changes.
-func goFirst() (stop func()) {
-	const before, asAll = -10, 0
-	runtime.LockOSThread()
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), before)
-	return func() {
-		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), asAll)
-		runtime.UnlockOSThread()
-	}
 }
 
 // run goes on taking buffers after a failure, so that nobody waits for it.

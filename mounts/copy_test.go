@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -46,8 +47,18 @@ func TestCopyFileCopiesAndHashesTheSameBytes(t *testing.T) {
 			defer dst.Close()
 			hash := sha256.New()
 			var told []int64
+			var mu sync.Mutex
+			pieces := make([]byte, size) // put together again
+			var seen []int64
 			n, err := mounts.CopyFile(t.Context(), dst, src, mounts.CopyOptions{Size: int64(size), Hash: hash,
-				Progress: func(done int64) { told = append(told, done) }})
+				Progress: func(done int64) { told = append(told, done) },
+				Piece: func(offset int64, piece []byte) error {
+					mu.Lock()
+					defer mu.Unlock()
+					copy(pieces[offset:], piece)
+					seen = append(seen, offset)
+					return nil
+				}})
 			if err != nil || n != int64(size) {
 				t.Fatalf("got %d, %v; want %d", n, err, size)
 			}
@@ -57,6 +68,15 @@ func TestCopyFileCopiesAndHashesTheSameBytes(t *testing.T) {
 			}
 			if want := sha256.Sum256(content); !bytes.Equal(hash.Sum(nil), want[:]) {
 				t.Error("the hash is of other bytes")
+			}
+			slices.Sort(seen)
+			for i, offset := range seen {
+				if offset != int64(i)<<20 {
+					t.Errorf("pieces %v, want each MiB once", seen)
+				}
+			}
+			if !bytes.Equal(pieces, content) {
+				t.Error("the pieces are of other bytes")
 			}
 			var want []int64
 			for done := mounts.FirstBytes; done < size; done += block {
@@ -134,6 +154,31 @@ func TestCopyFileEndsWithTheWritersError(t *testing.T) {
 		_, err = mounts.CopyFile(t.Context(), io.Discard, src, mounts.CopyOptions{Hash: &failingWriter{after, syscall.EDOM}})
 		if !errors.Is(err, syscall.EDOM) {
 			t.Errorf("a hash that fails after %d buffers: got %v", after, err)
+		}
+	}
+}
+
+func TestCopyFileEndsWithTheErrorOrThePanicOfWhoGetsThePieces(t *testing.T) {
+	src, _ := randomFile(t, 5*mounts.CopyBytes)
+	for _, at := range []int64{0, 1 << 20, 7 << 20, 20<<20 - 1<<20} {
+		_, err := mounts.CopyFile(t.Context(), io.Discard, src, mounts.CopyOptions{Piece: func(offset int64, _ []byte) error {
+			if offset == at {
+				return syscall.EDOM
+			}
+			return nil
+		}})
+		if !errors.Is(err, syscall.EDOM) {
+			t.Errorf("the piece at %d fails: got %v", at, err)
+		}
+		_, err = mounts.CopyFile(t.Context(), io.Discard, src, mounts.CopyOptions{Piece: func(offset int64, _ []byte) error {
+			if offset == at {
+				panic("a defect")
+			}
+			return nil
+		}})
+		var p *step.Panic
+		if !errors.As(err, &p) {
+			t.Errorf("the piece at %d panics: got %v", at, err)
 		}
 	}
 }

@@ -36,6 +36,9 @@ type File struct {
 	Path   string `json:"path"`
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"` // 64 lower-case hexadecimal digits
+	// Pieces are the SHA-256 of each MiB of it; the last may be shorter. Small
+	// files, and manifests before 2026-11-22, have none.
+	Pieces []string `json:"mib_sha256,omitempty"`
 }
 
 // NewManifest is a manifest of this version of the format, its files sorted.
@@ -160,8 +163,13 @@ func (f File) check() error {
 	if f.Size < 0 || f.Size > maxMember {
 		return malformed(what, "%s: size %d", f.Path, f.Size)
 	}
-	if len(f.SHA256) != 64 || strings.Trim(f.SHA256, "0123456789abcdef") != "" {
-		return malformed(what, "%s: sha256 %q is not 64 lower-case hexadecimal digits", f.Path, f.SHA256)
+	if n := pieces(f.Size); f.Pieces != nil && len(f.Pieces) != n {
+		return malformed(what, "%s: hashes of %d MiB, want of %d or none", f.Path, len(f.Pieces), n)
+	}
+	for _, sum := range append([]string{f.SHA256}, f.Pieces...) {
+		if len(sum) != 64 || strings.Trim(sum, "0123456789abcdef") != "" {
+			return malformed(what, "%s: sha256 %q is not 64 lower-case hexadecimal digits", f.Path, sum)
+		}
 	}
 	return nil
 }

@@ -13,7 +13,8 @@ func sample(t testing.TB) Manifest {
 	t.Helper()
 	sum := strings.Repeat("0f", 32)
 	m, err := NewManifest(Manifest{Release: "20261121-101500", Architecture: "x86_64", Kernel: "6.1.0-lts", Userland: "alpine 3.20",
-		Files: []File{{"squashfs", 4096, sum}, {"kernel", 12, sum}, {"dtbs/broadcom/bcm2711-rpi-4-b.dtb", 1, sum}, {"initramfs", 0, sum}}})
+		Files: []File{{Path: "squashfs", Size: 4096, SHA256: sum}, {Path: "kernel", Size: 12, SHA256: sum},
+			{Path: "dtbs/broadcom/bcm2711-rpi-4-b.dtb", Size: 1, SHA256: sum}, {Path: "initramfs", SHA256: sum}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +70,10 @@ func TestAManifestIsReadStrictly(t *testing.T) {
 		{"a size beyond reason", strings.Replace(good, `"size":12`, `"size":9223372036854775807`, 1), "kernel: size 9223372036854775807"},
 		{"an upper-case hash", strings.Replace(good, "0f0f", "0F0f", 1), "is not 64 lower-case"},
 		{"a short hash", strings.Replace(good, "0f0f", "0f", 1), "is not 64 lower-case"},
+		{"hashes of the MiB of a small file", strings.Replace(good, `"size":12,"sha256":"`, `"size":12,"mib_sha256":["x"],"sha256":"`, 1), "kernel: hashes of 1 MiB, want of 0 or none"},
+		{"too few hashes of MiB", strings.Replace(good, `"size":4096`, `"size":2097153,"mib_sha256":["x","y"]`, 1), "squashfs: hashes of 2 MiB, want of 3 or none"},
+		{"a hash of a MiB that is none", strings.Replace(good, `"size":4096`, `"size":2097152,"mib_sha256":["x","y"]`, 1), `squashfs: sha256 "x" is not 64`},
+		{"an empty list of them", strings.Replace(good, `"size":4096`, `"size":4096,"mib_sha256":[]`, 1), "unknown, repeated or reordered keys"},
 		{"nothing", "", "unexpected end of JSON"},
 		{"null", "null", "version 0 of the format"},
 		{"more than the bound", good + strings.Repeat(" ", MaxManifest), "at most"},
