@@ -282,6 +282,43 @@ func begunSquashfs(b bundle) string {
 	return layout.MountSideB + "/squashfs.unverified-" + hex.EncodeToString(sum[:8])
 }
 
+// What init will verify at each boot is verified before the side counts: the MiB
+// one by one, from the medium.
+func TestASideIsReadBackMiBByMiB(t *testing.T) {
+	large := make([]byte, 2<<20+77)
+	for i := range large {
+		large[i] = byte(i >> 12)
+	}
+	for _, wrong := range []bool{false, true} {
+		w := newWorld(t)
+		second := makeBundle(t, v2, func(b *bundle) {
+			b.members[layout.Squashfs] = large
+			for i, f := range b.manifest.Files {
+				if f.Path == layout.Squashfs {
+					b.manifest.Files[i] = fileOf(t, f.Path, large)
+					if wrong {
+						b.manifest.Files[i].Pieces[1] = strings.Repeat("0", 64)
+					}
+				}
+			}
+		})
+		w.publish(second)
+		if !wrong {
+			w.applies()
+			w.holds(layout.SideB, second)
+			continue
+		}
+		_, stderr := w.must(1, "apply", "b", "--repository", w.repo)
+		has(t, stderr, "read psyopsOS-B back", "squashfs comes back from the medium changed: the SHA-256 of its 1048576 bytes from byte 1048576 is ")
+		if got := w.state(); got.Good != layout.SideA || got.Try != "" {
+			t.Errorf("got %+v", got)
+		}
+		// Nor does a second run start a trial of it.
+		_, stderr = w.must(1, "apply", "b", "--repository", w.repo)
+		has(t, stderr, "comes back from the medium changed")
+	}
+}
+
 func TestWhatIsNotFetchedAgain(t *testing.T) {
 	second := makeBundle(t, v2)
 	dirOf := func(w *world) string { return filepath.Join(w.root, layout.MountSideB) }

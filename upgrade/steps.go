@@ -328,14 +328,17 @@ func (a *applying) readBack(ctx context.Context, r *step.Reporter) error {
 	var done int64
 	err := a.with(mounts.ReadOnly, func(dir string) error {
 		for _, f := range a.manifest.Files {
-			h := sha256.New()
-			_, err := mounts.CopyFile(ctx, io.Discard, filepath.Join(dir, f.Path), mounts.CopyOptions{Size: f.Size, Hash: h,
-				Progress: func(n int64) { r.Progress(done+n, a.manifest.Size()) }})
+			proof := f.Proof()
+			_, err := mounts.CopyFile(ctx, io.Discard, filepath.Join(dir, f.Path), mounts.CopyOptions{Size: f.Size,
+				Hash: proof.Whole(), Piece: proof.Piece(), Progress: func(n int64) { r.Progress(done+n, a.manifest.Size()) }})
+			if err == nil {
+				err = proof.Err()
+			}
+			if wrong := (*release.MismatchError)(nil); errors.As(err, &wrong) {
+				err = step.WithHint(fmt.Errorf("%s comes back from the medium changed: %w", f.Path, wrong), "the disk is failing")
+			}
 			if err != nil {
 				return err
-			}
-			if sum := sumOf(h); sum != f.SHA256 {
-				return step.WithHint(fmt.Errorf("%s comes back from the medium with SHA-256 %s, it was written with %s", f.Path, sum, f.SHA256), "the disk is failing")
 			}
 			done += f.Size
 		}

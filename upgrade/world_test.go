@@ -68,7 +68,7 @@ func makeBundle(t testing.TB, version string, changes ...func(*bundle)) bundle {
 	}
 	m := release.Manifest{Release: version, Architecture: "x86_64", Kernel: "6.1.0", Userland: "testos 1"}
 	for name, content := range b.members {
-		m.Files = append(m.Files, release.File{Path: name, Size: int64(len(content)), SHA256: fmt.Sprintf("%x", sha256.Sum256(content))})
+		m.Files = append(m.Files, fileOf(t, name, content))
 	}
 	var err error
 	if b.manifest, err = release.NewManifest(m); err != nil {
@@ -79,6 +79,15 @@ func makeBundle(t testing.TB, version string, changes ...func(*bundle)) bundle {
 	}
 	b.seal(t)
 	return b
+}
+
+func fileOf(t testing.TB, name string, content []byte) release.File {
+	t.Helper()
+	f, err := release.NewFile(name, bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 // seal writes and signs the tar.
