@@ -102,9 +102,16 @@ func (j *journey) loadDrivers(ctx context.Context, r *step.Reporter) error {
 	j.pointToFirmware(r)
 	tellDrivers(r, drivers.Load(ctx, j.c.Modules...))
 	drivers.Leave(laterFolders()...)
-	tellDrivers(r, drivers.Coldplug(ctx, nil))
+	tellDrivers(r, drivers.ColdplugListed(ctx, j.devices))
 	j.drivers = drivers
 	return nil
+}
+
+// listDevices is what loading the rest of the drivers needs first, done while
+// the side is looked for: a processor has time then.
+func (j *journey) listDevices(ctx context.Context, r *step.Reporter) (err error) {
+	j.devices, err = ListDevices(j.m.Modules)
+	return err
 }
 
 // laterFolders have drivers that nothing needs before OpenRC's hwdrivers: no

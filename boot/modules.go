@@ -11,6 +11,6 @@ type Modules interface {
 	Loaded() ([]string, error)
 	// Modaliases lists what the devices that the kernel knows say they are, but
 	// for those in known, where it notes each: who asks again at once need not
-	// hear the same again.
-	Modaliases(known map[string]bool) ([]string, error)
+	// hear the same again. Where buses are named ("pci"), only those on them.
+	Modaliases(known map[string]bool, buses ...string) ([]string, error)
 }

@@ -71,10 +71,12 @@ func (l LinuxModules) Loaded() ([]string, error) {
 //
 // Cards of the mmc bus have no such file: what they are stands in their uevent
 // alone. (An SD card that held the side was not found.)
-func (l LinuxModules) Modaliases(known map[string]bool) ([]string, error) {
-	var all []string
-	folders := []string{"sys/class/dmi", "sys/class/input"}
-	buses, err := folderNames(filepath.Join(l.Root, "sys/bus"))
+func (l LinuxModules) Modaliases(known map[string]bool, buses ...string) (all []string, err error) {
+	var folders []string
+	if len(buses) == 0 {
+		folders = []string{"sys/class/dmi", "sys/class/input"}
+		buses, err = folderNames(filepath.Join(l.Root, "sys/bus"))
+	}
 	for _, bus := range buses {
 		folders = append(folders, "sys/bus/"+bus+"/devices")
 	}

@@ -123,21 +123,63 @@ func (d *Drivers) loadFor(ctx context.Context, modaliases []string, r *DriverRep
 
 // Coldplug loads the drivers of all devices that are there, and again as long
 // as loading one has shown new devices, until there is enough; nil: there never
-// is.
+// is. Who knows what is enough waits for a disk: the buses where those hang are
+// asked first, and the others where that was in vain.
 func (d *Drivers) Coldplug(ctx context.Context, enough func() bool) DriverReport {
 	var r DriverReport
-	known := map[string]bool{}
-	for { // each round but the last loads a module, and there are so many
+	var buses []string
+	if enough != nil {
+		buses = []string{"pci", "virtio"}
+	}
+	d.coldplug(ctx, map[string]bool{}, buses, enough, &r)
+	return r
+}
+
+// ColdplugListed is Coldplug where most of the devices were listed before.
+func (d *Drivers) ColdplugListed(ctx context.Context, devices Devices) DriverReport {
+	if devices.known == nil {
+		return d.Coldplug(ctx, nil)
+	}
+	var r DriverReport
+	d.loadFor(ctx, devices.modaliases, &r)
+	d.coldplug(ctx, devices.known, nil, nil, &r)
+	return r
+}
+
+func (d *Drivers) coldplug(ctx context.Context, known map[string]bool, buses []string, enough func() bool, r *DriverReport) {
+	for { // each round but the last two loads a module, and there are so many
 		before := len(r.Loaded)
-		modaliases, err := d.kernel.Modaliases(known)
+		modaliases, err := d.kernel.Modaliases(known, buses...)
 		if err != nil {
 			r.Failed = append(r.Failed, fmt.Errorf("list devices: %w", err))
 		}
-		d.loadFor(ctx, modaliases, &r)
-		if len(r.Loaded) == before || enough != nil && enough() {
-			return r
+		d.loadFor(ctx, modaliases, r)
+		switch {
+		case enough != nil && enough():
+			return
+		case len(r.Loaded) > before:
+		case buses == nil:
+			return
+		default:
+			buses = nil
 		}
 	}
+}
+
+// Devices are those that were there when they were listed, and what they ask
+// for.
+type Devices struct {
+	known      map[string]bool
+	modaliases []string
+}
+
+// ListDevices lists them: the most of what a Coldplug does before it loads
+// anything, and nobody needs to have modules for it.
+func ListDevices(kernel Modules) (Devices, error) {
+	d := Devices{known: map[string]bool{}}
+	var err error
+	d.modaliases, err = kernel.Modaliases(d.known)
+	return d, err
 }
 
 // insert loads the modules wanted and all that they need. One whose need did

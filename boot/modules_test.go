@@ -151,6 +151,44 @@ func TestColdplugStopsAfterTheRoundThatIsEnough(t *testing.T) {
 	}
 }
 
+// Most disks hang on PCI; a board's are on no such bus, and are looked for too.
+func TestWhoWaitsForADiskAsksTheBusesOfDisksFirst(t *testing.T) {
+	const usb = "usb:v0781p5581d0100dc00dsc00dp00ic08isc06ip50in00"
+	kernel := &counting{Modules: boottest.Modules{Devices: []string{usb, "virtio:d00000002v00001AF4"}}}
+	r := drivers(t, kernel, "").Coldplug(t.Context(), func() bool { return slices.Contains(kernel.Inserted, "virtio_blk") })
+	if !slices.Contains(r.Loaded, "virtio_blk") || slices.Contains(r.Loaded, "usb_storage") || kernel.asked != 1 {
+		t.Errorf("asked %d times, loaded %v", kernel.asked, r.Loaded)
+	}
+	kernel = &counting{Modules: boottest.Modules{Devices: []string{usb}}}
+	r = drivers(t, kernel, "").Coldplug(t.Context(), func() bool { return slices.Contains(kernel.Inserted, "usb_storage") })
+	if !slices.Contains(r.Loaded, "usb_storage") || kernel.asked != 2 {
+		t.Errorf("asked %d times, loaded %v; want the other buses after the first", kernel.asked, r.Loaded)
+	}
+	kernel = &counting{}
+	if r = drivers(t, kernel, "").Coldplug(t.Context(), func() bool { return false }); len(r.Loaded) > 0 || kernel.asked != 2 {
+		t.Errorf("asked %d times, loaded %v; want an end", kernel.asked, r.Loaded)
+	}
+}
+
+func TestDevicesThatWereListedAreNotTheOnlyOnes(t *testing.T) {
+	kernel := &boottest.Modules{Devices: []string{"virtio:d00000002v00001AF4"}}
+	devices, err := boot.ListDevices(kernel)
+	if err != nil || len(kernel.Inserted) > 0 {
+		t.Fatalf("inserted %v, %v", kernel.Inserted, err)
+	}
+	kernel.Devices = []string{"usb:v0781p5581d0100dc00dsc00dp00ic08isc06ip50in00"} // one has gone, one has come
+	r := drivers(t, kernel, "").ColdplugListed(t.Context(), devices)
+	for _, want := range []string{"virtio_blk", "usb_storage"} {
+		if !slices.Contains(r.Loaded, want) {
+			t.Errorf("loaded %v, want %s too", r.Loaded, want)
+		}
+	}
+	other := &boottest.Modules{Devices: kernel.Devices}
+	if r := drivers(t, other, "").ColdplugListed(t.Context(), boot.Devices{}); !slices.Contains(r.Loaded, "usb_storage") {
+		t.Errorf("loaded %v where nothing was listed", r.Loaded)
+	}
+}
+
 func TestADriverOfAFolderThatIsLeftLoadsOnlyByNameAndByNeed(t *testing.T) {
 	kernel := &boottest.Modules{Devices: []string{"usb:v1p1d1dc0dsc0dp0ic08isc06ip50in0"}}
 	d := drivers(t, kernel, "")
@@ -173,9 +211,9 @@ type counting struct {
 	asked int
 }
 
-func (c *counting) Modaliases(known map[string]bool) ([]string, error) {
+func (c *counting) Modaliases(known map[string]bool, buses ...string) ([]string, error) {
 	c.asked++
-	return c.Modules.Modaliases(known)
+	return c.Modules.Modaliases(known, buses...)
 }
 
 func TestAModuleThatFailsIsToldAndTheRestGoesOn(t *testing.T) {
@@ -283,6 +321,9 @@ func TestDevicesAreReadFromSysfs(t *testing.T) {
 	}
 	kernel := boot.LinuxModules{Root: root}
 	known := map[string]bool{}
+	if got, err := kernel.Modaliases(map[string]bool{}, "mmc", "virtio", "none"); err != nil || !reflect.DeepEqual(got, []string{"mmc:block", "virtio:d1"}) {
+		t.Errorf("of two buses: got %q, %v", got, err)
+	}
 	got, err := kernel.Modaliases(known)
 	slices.Sort(got)
 	if want := []string{"dmi:bvnX:", "input:b1", "mmc:block", "pci:v1", "virtio:d1"}; err != nil || !reflect.DeepEqual(got, want) {

@@ -30,7 +30,7 @@ func (k *lateStick) searching() bool {
 	return k.w.storage.Mounted(filepath.Join(k.w.machine.Root, layout.ModloopDir)) && k.w.storage.Listeners() > 0
 }
 
-func (k *lateStick) Modaliases(known map[string]bool) ([]string, error) {
+func (k *lateStick) Modaliases(known map[string]bool, buses ...string) ([]string, error) {
 	if k.heard && k.searching() {
 		return []string{stickAlias}, nil
 	}
@@ -91,7 +91,7 @@ type slowDrivers struct {
 	patient time.Duration
 }
 
-func (k slowDrivers) Modaliases(known map[string]bool) ([]string, error) {
+func (k slowDrivers) Modaliases(known map[string]bool, buses ...string) ([]string, error) {
 	if !k.w.storage.Mounted(filepath.Join(k.w.machine.Root, layout.ModloopDir)) {
 		return nil, nil
 	}

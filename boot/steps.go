@@ -85,9 +85,9 @@ func (j *journey) fromSide() []step.Step {
 	return []step.Step{
 		{Name: "read the command line", Do: j.tellCmdline},
 		j.loadFirstDrivers(),
-		{Name: "find " + string(j.c.Side), Do: j.findSide},
 		step.Together(
 			step.Line{ // the long one, where much is copied
+				{Name: "find " + string(j.c.Side), Do: j.findSide},
 				{Name: "mount " + string(j.c.Side), Do: j.mountSide},
 				{Name: "verify the manifest", Do: j.verifyManifest},
 				{Name: "plan memory", Do: j.planMemory}, // after the manifest: what a broken side says first must not be chance
@@ -98,6 +98,7 @@ func (j *journey) fromSide() []step.Step {
 				{Name: "install psyops-secret", After: []string{"wait for psyops-secret"}, Do: j.installSecret},
 			},
 			step.Line{
+				{Name: "list devices", Optional: true, Do: j.listDevices},
 				{Name: "copy modloop", After: []string{"plan memory"}, Do: j.copyModloop},
 				{Name: "mount modloop", Do: j.mountModloop},
 				{Name: "load drivers", Optional: true, Do: j.loadDrivers},
@@ -157,6 +158,7 @@ type journey struct {
 	squashfs string           // copy squashfs: the file to loop
 	modloop  string           // copy modloop: the file to loop
 	drivers  *Drivers         // load storage drivers, load drivers
+	devices  Devices          // list devices
 	node     secret.Node      // read or wait for psyops-secret
 	secret   mounts.Volume    // likewise
 	files    []secret.File    // prepare the node's files, wait for psyops-secret

@@ -108,11 +108,11 @@ type lateDisk struct {
 	w *world
 }
 
-func (l lateDisk) Modaliases(known map[string]bool) ([]string, error) {
+func (l lateDisk) Modaliases(known map[string]bool, buses ...string) ([]string, error) {
 	if l.w.storage.Mounted(filepath.Join(l.w.machine.Root, layout.ModloopDir)) {
 		l.w.late.Do(func() { l.w.plug("vdb", "0bbb", "1bbb") })
 	}
-	return l.Modules.Modaliases(known)
+	return l.Modules.Modaliases(known, buses...)
 }
 
 func TestADiskThatComesLaterIsStillNamed(t *testing.T) {
@@ -174,7 +174,7 @@ type lateCard struct {
 	w *world
 }
 
-func (c lateCard) Modaliases(known map[string]bool) ([]string, error) {
+func (c lateCard) Modaliases(known map[string]bool, buses ...string) ([]string, error) {
 	if c.w.storage.Listeners() == 0 {
 		return nil, nil
 	}

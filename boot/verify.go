@@ -96,12 +96,7 @@ func (j *journey) readManifest(r *step.Reporter) (release.Manifest, error) {
 	if err != nil {
 		return release.Manifest{}, fmt.Errorf("%s: %w", j.source(layout.ManifestSignature), err)
 	}
-	signatures := release.Texts(beside)
-	manifest, err := keys.VerifyManifest(text, signatures...)
-	if err != nil {
-		return release.Manifest{}, err
-	}
-	vouched, err := keys.Whole(text, signatures...)
+	manifest, vouched, err := keys.VouchedManifest(text, release.Texts(beside)...)
 	for _, key := range vouched.By {
 		if key.IsDevelopment() {
 			r.Note("signed by a development key, which has no password: not for machines that matter")

@@ -189,12 +189,19 @@ func isMember(path string) bool {
 
 // VerifyManifest verifies a manifest's signature and then reads it.
 func (k Keys) VerifyManifest(manifest []byte, signatures ...[]byte) (Manifest, error) {
-	if _, err := k.Whole(manifest, signatures...); err != nil {
-		return Manifest{}, fmt.Errorf("%s: %w", layout.Manifest, err)
+	m, _, err := k.VouchedManifest(manifest, signatures...)
+	return m, err
+}
+
+// VouchedManifest is VerifyManifest, and says who has vouched for it.
+func (k Keys) VouchedManifest(manifest []byte, signatures ...[]byte) (Manifest, Vouched, error) {
+	vouched, err := k.Whole(manifest, signatures...)
+	if err != nil {
+		return Manifest{}, Vouched{}, fmt.Errorf("%s: %w", layout.Manifest, err)
 	}
 	m, err := ParseManifest(manifest)
 	if err != nil {
-		return Manifest{}, fmt.Errorf("%s: %w", layout.Manifest, err)
+		return Manifest{}, Vouched{}, fmt.Errorf("%s: %w", layout.Manifest, err)
 	}
-	return m, nil
+	return m, vouched, nil
 }

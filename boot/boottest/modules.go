@@ -55,13 +55,18 @@ func (m *Modules) Loaded() ([]string, error) {
 	return slices.Concat(m.Present, m.Inserted), m.Broken
 }
 
-// Modaliases lists the devices that the loaded modules show.
-func (m *Modules) Modaliases(known map[string]bool) ([]string, error) {
+// Modaliases lists the devices that the loaded modules show, on which bus
+// stands at the beginning of what they ask for.
+func (m *Modules) Modaliases(known map[string]bool, buses ...string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := slices.Clone(m.Devices)
 	for _, name := range m.Inserted {
 		all = append(all, m.Reveals[name]...)
 	}
+	all = slices.DeleteFunc(all, func(modalias string) bool {
+		bus, _, _ := strings.Cut(modalias, ":")
+		return len(buses) > 0 && !slices.Contains(buses, bus)
+	})
 	return all, m.Broken
 }
