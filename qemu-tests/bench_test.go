@@ -17,7 +17,7 @@ import (
 
 // rounds is how often each racer boots. The machine that measures is never
 // quiet: medians count, and the racers take turns.
-const rounds = 5
+const rounds = 9
 
 // Issue 3, Bench. Our init against qemu-tests/floor, which knows its machine
 // by heart, on the same disk, one machine at a time.

@@ -147,13 +147,7 @@ func (s *server) asked() []string {
 	return append([]string(nil), s.requests...)
 }
 
-func (s *server) bytes() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.sent
-}
-
-// settled is bytes, once no answer is under way: what a client has may not be
+// settled is how many bytes were sent, once no answer is under way: what a client has may not be
 // counted yet, and that it is gone may not be noticed.
 func (s *server) settled() int64 {
 	for {
