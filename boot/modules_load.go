@@ -47,7 +47,16 @@ func (e *ModuleError) Unwrap() error { return e.Err }
 // OpenDrivers reads a folder /lib/modules/VERSION. Blacklist and parameters
 // are the command line's.
 func OpenDrivers(dir string, kernel Modules, c Cmdline) (*Drivers, error) {
-	tree, err := ReadModuleTree(os.DirFS(dir))
+	return OpenDriversWith(Tables{}, dir, kernel, c)
+}
+
+// OpenDriversWith is OpenDrivers where the folder's tables may have been read
+// before. Others are not used.
+func OpenDriversWith(ahead Tables, dir string, kernel Modules, c Cmdline) (*Drivers, error) {
+	tree, err := ahead.tree, error(nil)
+	if folder := os.DirFS(dir); !ahead.areOf(folder) {
+		tree, err = ReadModuleTree(folder)
+	}
 	if err != nil {
 		return nil, step.WithHint(fmt.Errorf("modules in %s: %w", dir, err),
 			"the kernel and its modules must be of the same release: depmod makes the tables when the image is built")

@@ -1,6 +1,7 @@
 package boot_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -274,6 +275,43 @@ func TestLoadingEndsWithTheContext(t *testing.T) {
 	r := drivers(t, kernel, "").Load(ctx, "ext4")
 	if len(kernel.Inserted) > 0 || len(r.Failed) != 1 || !errors.Is(r.Failed[0], stop) {
 		t.Errorf("inserted %v, failed %v, want one error %v", kernel.Inserted, r.Failed, stop)
+	}
+}
+
+func TestTablesThatWereReadAheadAreUsedWhereTheyAreTheFolders(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, treeFS()); err != nil {
+		t.Fatal(err)
+	}
+	// Of the same sizes, so that it shows which of the two were used.
+	ahead := treeFS()
+	ahead["modules.dep"] = &fstest.MapFile{Data: bytes.ReplaceAll(ahead["modules.dep"].Data, []byte("virtio_blk"), []byte("virtio_new"))}
+	tables, err := boot.ReadTables(ahead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loads := func(name string) bool {
+		d, err := boot.OpenDriversWith(tables, dir, &boottest.Modules{}, boot.Cmdline{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(d.Load(t.Context(), name).Loaded) > 0
+	}
+	if !loads("virtio_new") || loads("virtio_blk") {
+		t.Error("the tables that were read ahead are not used")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "modules.softdep"), []byte("# another release's\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if loads("virtio_new") || !loads("virtio_blk") {
+		t.Error("tables of another folder are used")
+	}
+	tables = boot.Tables{}
+	if !loads("virtio_blk") {
+		t.Error("the folder's own tables are not used where none were read ahead")
+	}
+	if _, err := boot.ReadTables(fstest.MapFS{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a folder without tables: %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"strings"
 
 	"psyopsOS/step"
@@ -59,6 +60,43 @@ func ReadModuleTree(fsys fs.FS) (t ModuleTree, err error) {
 	t.Modules, t.Soft, t.Builtin = ParseDep(dep), ParseSoftDep(soft), ParseBuiltin(builtin)
 	err = errors.Join(errDep, optional(errSoft), optional(errBuiltin), <-aliases)
 	return t, err
+}
+
+// Tables are a ModuleTree that was read somewhere else than where the modules
+// are.
+type Tables struct {
+	tree  ModuleTree
+	sizes map[string]int64 // of the files
+}
+
+// ReadTables reads a folder like ReadModuleTree.
+func ReadTables(fsys fs.FS) (t Tables, err error) {
+	if t.sizes, err = tableSizes(fsys); err == nil {
+		t.tree, err = ReadModuleTree(fsys)
+	}
+	return t, err
+}
+
+// areOf reports whether the tables in a folder are the same, as far as their
+// sizes tell. Which release they are of is verified, if anything is.
+func (t Tables) areOf(fsys fs.FS) bool {
+	sizes, err := tableSizes(fsys)
+	return err == nil && t.sizes != nil && maps.Equal(t.sizes, sizes)
+}
+
+func tableSizes(fsys fs.FS) (map[string]int64, error) {
+	sizes := map[string]int64{}
+	for _, name := range []string{"modules.dep", "modules.alias", "modules.softdep", "modules.builtin"} {
+		info, err := fs.Stat(fsys, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		sizes[name] = info.Size()
+	}
+	return sizes, nil
 }
 
 // optional forgets that a table is not there.

@@ -98,7 +98,7 @@ func (j *journey) fromSide() []step.Step {
 				{Name: "install psyops-secret", After: []string{"wait for psyops-secret"}, Do: j.installSecret},
 			},
 			step.Line{
-				{Name: "list devices", Optional: true, Do: j.listDevices},
+				{Name: "list devices and modules", Optional: true, Do: j.listHardware},
 				{Name: "copy modloop", After: []string{"plan memory"}, Do: j.copyModloop},
 				{Name: "mount modloop", Do: j.mountModloop},
 				{Name: "load drivers", Optional: true, Do: j.loadDrivers},
@@ -158,7 +158,8 @@ type journey struct {
 	squashfs string           // copy squashfs: the file to loop
 	modloop  string           // copy modloop: the file to loop
 	drivers  *Drivers         // load storage drivers, load drivers
-	devices  Devices          // list devices
+	devices  Devices          // list devices and modules
+	tables   Tables           // likewise: the modloop's
 	node     secret.Node      // read or wait for psyops-secret
 	secret   mounts.Volume    // likewise
 	files    []secret.File    // prepare the node's files, wait for psyops-secret

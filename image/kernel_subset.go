@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"psyopsOS/image/tree"
+	"psyopsOS/layout"
 )
 
 // A moduleIndex is what modules.dep and modules.builtin say: the module's
@@ -122,6 +123,21 @@ func InitramfsModules(ctx context.Context, k Kernel, names []string) (_ *tree.Tr
 	}
 	t.RemoveFunc(func(name string, _ *tree.Node) bool { return unusedTable(path.Base(name)) })
 	return t, absent, nil
+}
+
+// AddModloopTables puts copies of the tables of all modules where init reads
+// them before it has the modloop. A modloop with other tables is not harmed:
+// init reads those then.
+func AddModloopTables(t *tree.Tree, k Kernel) error {
+	all := k.Modules.Sub(k.moduleDir())
+	for name, n := range all.All() {
+		if strings.HasPrefix(name, "modules.") && !unusedTable(name) {
+			if err := t.Add(path.Join(k.moduleDir(), layout.ModloopTables, name), n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // unusedTable names depmod's files that init does not read.

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -260,6 +261,34 @@ func TestTheInitramfsGetsTheModulesNamedAndWhatTheyNeed(t *testing.T) {
 				t.Errorf("the tables are %v, %v, want %v", tables, err, want)
 			}
 		})
+	}
+}
+
+// Init reads the tables of the modloop in the initramfs, and compares their
+// sizes with those in the modloop: they have to be the same.
+func TestTheInitramfsHasTheModloopsTables(t *testing.T) {
+	k := debianKernel(t)
+	x, _, err := InitramfsModules(t.Context(), k, []string{"disk"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := AddModloopTables(x, k); err != nil {
+		t.Fatal(err)
+	}
+	loop, err := ModloopOptions{}.tree(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copies, err := fs.Glob(x.FS(), "lib/modules/"+kver+"/modloop/*")
+	if err != nil || len(copies) != 4 {
+		t.Errorf("the copies are %v, %v, want four tables", copies, err)
+	}
+	for _, name := range copies {
+		got, err := fs.ReadFile(x.FS(), name)
+		want, errWant := fs.ReadFile(loop.FS(), "modules/"+kver+"/"+path.Base(name))
+		if err != nil || errWant != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes, %v; the modloop has %d, %v", name, len(got), err, len(want), errWant)
+		}
 	}
 }
 

@@ -86,6 +86,10 @@ const (
 	RunDir      = "/run/psyopsOS"  // hand-over data: kept by OpenRC
 	BootJSON    = RunDir + "/boot.json"
 
+	// ModloopTables is the folder below the initramfs's /lib/modules/VERSION
+	// with copies of depmod's tables in the modloop.
+	ModloopTables = "modloop"
+
 	UpgradeLock   = RunDir + "/neuralupgrade.lock" // held by whoever changes a side or the boot loader's state
 	TrialProgress = RunDir + "/trial"              // how a boot on trial goes
 	KexecMark     = RunDir + "/kexec"              // a kernel is loaded, to be started at the end of the shutdown

@@ -264,7 +264,7 @@ func (p project) makeSquashfs(ctx context.Context, w *stage.Work, spool *os.File
 
 func (p project) initramfs() stage.Stage {
 	list := p.path("u-root-config/modules")
-	return stage.Stage{Name: p.named(initrdStage), Recipe: "1",
+	return stage.Stage{Name: p.named(initrdStage), Recipe: "2",
 		Inputs: append(p.keyInputs(), stage.Tool("depmod"), stage.Tool("zstd"), stage.From(initStage), stage.From(commandsStage),
 			stage.From(p.named(kernelStage), image.ModulesArchive), stage.File(list)),
 		Run: func(ctx context.Context, w *stage.Work) error {
@@ -282,6 +282,9 @@ func (p project) initramfs() stage.Stage {
 			}
 			modules, absent, err := image.InitramfsModules(ctx, k, names)
 			if err != nil {
+				return err
+			}
+			if err := image.AddModloopTables(modules, k); err != nil {
 				return err
 			}
 			if len(absent) > 0 {
