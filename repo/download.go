@@ -28,9 +28,7 @@ const maxUnsized = 8 << 30
 // earlier one was broken off.
 func (r Release) Download(ctx context.Context, name string, progress func(done, total int64)) error {
 	temporary := r.Begun(name)
-	if err := removeOthers(temporary, name+Unverified); err != nil {
-		return err
-	}
+	removeOthers(temporary, name)
 	if err := r.fetch(ctx, temporary, progress); err != nil {
 		return err
 	}
@@ -50,25 +48,23 @@ func (r Release) Download(ctx context.Context, name string, progress func(done, 
 // beginning of another, which would be found out only at its end.
 func (r Release) Begun(name string) string {
 	sum := sha256.Sum256(r.Signatures[0])
-	return name + Unverified + "-" + hex.EncodeToString(sum[:8])
+	return name + Unverified + "-" + hex.EncodeToString(sum[:begunBytes])
 }
 
+const begunBytes = 8 // of a hash, in the name of what is begun
+
 // removeOthers removes what was begun of other releases under the same name: it
-// would lie there for ever.
-func removeOthers(own, beginning string) error {
-	folder, prefix := filepath.Split(beginning)
-	entries, err := os.ReadDir(filepath.Clean(folder))
-	if err != nil {
-		return err
-	}
+// would lie there for ever. What cannot be removed only takes room.
+func removeOthers(own, name string) {
+	entries, _ := os.ReadDir(filepath.Dir(name))
 	for _, e := range entries {
-		if name := folder + e.Name(); strings.HasPrefix(e.Name(), prefix) && name != own {
-			if err := os.Remove(name); err != nil {
-				return err
-			}
+		word, ours := strings.CutPrefix(e.Name(), filepath.Base(name)+Unverified)
+		sum, err := hex.DecodeString(strings.TrimPrefix(word, "-"))
+		ours = ours && (word == "" || word[0] == '-' && err == nil && len(sum) == begunBytes)
+		if ours && e.Name() != filepath.Base(own) && e.Type().IsRegular() {
+			_ = os.Remove(filepath.Join(filepath.Dir(name), e.Name()))
 		}
 	}
-	return nil
 }
 
 // fetch fills a file, from where it ends, and verifies the whole of it.

@@ -56,16 +56,17 @@ func room(root string) (int64, error) {
 // fetched of one.
 func taken(side fs.FS) (n int64, err error) {
 	err = fs.WalkDir(side, ".", func(name string, d fs.DirEntry, err error) error {
+		var info fs.FileInfo
 		switch {
-		case err != nil:
-			return err
-		case name == "lost+found":
+		case err == nil && d.IsDir() && name == "lost+found":
 			return fs.SkipDir
-		case !d.Type().IsRegular():
-			return nil
+		case err == nil && d.Type().IsRegular():
+			info, err = d.Info()
 		}
-		info, err := d.Info()
-		if err == nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // an apply goes on beside whoever only looks
+		}
+		if info != nil {
 			n += info.Size()
 		}
 		return err

@@ -1,6 +1,8 @@
 package upgrade
 
 import (
+	"errors"
+	"io/fs"
 	"testing"
 	"testing/fstest"
 )
@@ -15,5 +17,43 @@ func TestAllThatLiesOnASideIsRoomForARelease(t *testing.T) {
 	})
 	if n != 54321 || err != nil {
 		t.Errorf("got %d, %v; want all but lost+found", n, err)
+	}
+}
+
+// A leaving side is one whose files go away, or cannot be read, while they are
+// looked at.
+type leaving struct {
+	fstest.MapFS
+	err error
+}
+
+type leavingEntry struct {
+	fs.DirEntry
+	err error
+}
+
+func (l leaving) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := l.MapFS.ReadDir(name)
+	for i, e := range entries {
+		entries[i] = leavingEntry{e, l.err}
+	}
+	return entries, err
+}
+
+func (e leavingEntry) Info() (fs.FileInfo, error) {
+	if e.Name() == "squashfs.unverified-0123456789abcdef" {
+		return nil, &fs.PathError{Op: "lstat", Path: e.Name(), Err: e.err}
+	}
+	return e.DirEntry.Info()
+}
+
+func TestAFileThatGetsItsNameWhileTheSideIsLookedAtIsNoError(t *testing.T) {
+	side := fstest.MapFS{"kernel": {Data: make([]byte, 7)}, "squashfs.unverified-0123456789abcdef": {Data: make([]byte, 100)}, "lost+found": {Data: make([]byte, 30)}}
+	if n, err := taken(leaving{side, fs.ErrNotExist}); n != 37 || err != nil {
+		t.Errorf("got %d, %v; want 37, of which 30 are a file that is called like a folder", n, err)
+	}
+	broken := errors.New("broken")
+	if _, err := taken(leaving{side, broken}); !errors.Is(err, broken) {
+		t.Errorf("got %v, want %v", err, broken)
 	}
 }
