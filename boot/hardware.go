@@ -99,6 +99,7 @@ func (j *journey) loadDrivers(ctx context.Context, r *step.Reporter) error {
 	if err != nil {
 		return err
 	}
+	r.Fact("tables_ahead", drivers.ahead, "")
 	j.pointToFirmware(r)
 	tellDrivers(r, drivers.Load(ctx, j.c.Modules...))
 	drivers.Leave(laterFolders()...)

@@ -26,6 +26,7 @@ type Drivers struct {
 	loaded     map[string]bool
 	failed     map[string]error // not tried again for another device
 	seen       map[string]bool  // modaliases that are dealt with
+	ahead      bool             // the folder's tables had been read before
 }
 
 // A DriverReport is what came of loading. One module that does not load is
@@ -53,8 +54,10 @@ func OpenDrivers(dir string, kernel Modules, c Cmdline) (*Drivers, error) {
 // OpenDriversWith is OpenDrivers where the folder's tables may have been read
 // before. Others are not used.
 func OpenDriversWith(ahead Tables, dir string, kernel Modules, c Cmdline) (*Drivers, error) {
+	folder := os.DirFS(dir)
+	same := ahead.areOf(folder)
 	tree, err := ahead.tree, error(nil)
-	if folder := os.DirFS(dir); !ahead.areOf(folder) {
+	if !same {
 		tree, err = ReadModuleTree(folder)
 	}
 	if err != nil {
@@ -65,7 +68,7 @@ func OpenDriversWith(ahead Tables, dir string, kernel Modules, c Cmdline) (*Driv
 	if err != nil {
 		return nil, fmt.Errorf("list loaded modules: %w", err)
 	}
-	d := &Drivers{dir: dir, tree: tree, kernel: kernel, parameters: c.Parameters,
+	d := &Drivers{dir: dir, tree: tree, kernel: kernel, parameters: c.Parameters, ahead: same,
 		blacklist: map[string]bool{}, loaded: map[string]bool{}, failed: map[string]error{}, seen: map[string]bool{}}
 	for _, name := range c.Blacklist {
 		d.blacklist[moduleName(name)] = true

@@ -16,6 +16,9 @@ import (
 func TestPowerOnToLoginAndOff(t *testing.T) {
 	g := boot(t, Scenario{Firmware: true, Machine: vm.Machine{NICs: []vm.NIC{{}}}})
 	g.Says("psyopsOS-A")
+	if ahead := g.Fact("tables_ahead"); ahead != true {
+		t.Error("the initramfs has no tables of the modloop's modules, or others: each boot reads them again")
+	}
 	g.HandsOver()
 	g.Login()
 	g.Prints("uname -r", g.Images.KernelVersion)

@@ -24,11 +24,11 @@ func TestASideThatWasNotSignedSoIsRefusedByARealMachine(t *testing.T) {
 		step, want  string
 	}{
 		{"the last byte of the squashfs flipped", "", func(t *testing.T, s *side) { s.flip(layout.Squashfs, 1) },
-			"copy squashfs", "squashfs on psyopsOS-A (vda) is not the file that was signed"},
+			"copy squashfs", "squashfs on psyopsOS-A (vda) is not the file that was signed: the SHA-256 of its "},
 		{"a byte in the middle flipped, without a copy", "psyopsos.toram=no", func(t *testing.T, s *side) { s.flip(layout.Squashfs, 0.5) },
-			"copy squashfs", "squashfs on psyopsOS-A (vda) is not the file that was signed"},
+			"copy squashfs", "squashfs on psyopsOS-A (vda) is not the file that was signed: the SHA-256 of its 1048576 bytes from byte "},
 		{"the first byte of the modloop flipped", "", func(t *testing.T, s *side) { s.flip(layout.Modloop, 0) },
-			"copy modloop", "modloop on psyopsOS-A (vda) is not the file that was signed"},
+			"copy modloop", "modloop on psyopsOS-A (vda) is not the file that was signed: the SHA-256 of its 1048576 bytes from byte 0 is "},
 		{"a byte of the manifest flipped", "", func(t *testing.T, s *side) { s.flip(layout.Manifest, 0.5) },
 			"verify the manifest", "manifest.json: contents are not what key"},
 		{"a byte of the signature flipped", "", func(t *testing.T, s *side) { s.flip(layout.ManifestSignature, 0.5) },
