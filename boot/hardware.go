@@ -27,6 +27,7 @@ func (j *journey) loadStorageDrivers(ctx context.Context, r *step.Reporter) (err
 		return err
 	}
 	tellDrivers(r, j.drivers.Load(ctx, j.c.Modules...))
+	j.drivers.Leave("kernel/drivers/net") // to loadDriversAtHand: the search for the side need not wait
 	tellDrivers(r, j.drivers.Coldplug(ctx, j.hasDisk))
 	return nil
 }
@@ -116,6 +117,19 @@ func (j *journey) listHardware(ctx context.Context, r *step.Reporter) (err error
 	var errTables error
 	j.tables, errTables = ReadTables(os.DirFS(j.m.path("/lib/modules", j.m.Kernel, layout.ModloopTables)))
 	return errors.Join(err, optional(errTables))
+}
+
+// loadDriversAtHand loads of the hardware's drivers those that the initramfs
+// has, while the side is looked for: what the storage drivers left when they had
+// found a disk. It has a list of its own of what is loaded.
+func (j *journey) loadDriversAtHand(ctx context.Context, r *step.Reporter) error {
+	drivers, err := OpenDrivers(j.m.path("/lib/modules", j.m.Kernel), j.m.Modules, j.c)
+	if err != nil {
+		return err
+	}
+	drivers.Leave(laterFolders()...)
+	tellDrivers(r, drivers.ColdplugListed(ctx, j.devices))
+	return nil
 }
 
 // laterFolders have drivers that nothing needs before OpenRC's hwdrivers: no

@@ -154,7 +154,7 @@ func (d *Drivers) ColdplugListed(ctx context.Context, devices Devices) DriverRep
 	}
 	var r DriverReport
 	d.loadFor(ctx, devices.modaliases, &r)
-	d.coldplug(ctx, devices.known, nil, nil, &r)
+	d.coldplug(ctx, maps.Clone(devices.known), nil, nil, &r) // a list stays as it is
 	return r
 }
 

@@ -190,6 +190,24 @@ func TestDevicesThatWereListedAreNotTheOnlyOnes(t *testing.T) {
 	}
 }
 
+// The initramfs's drivers are asked first, then the modloop's.
+func TestAListOfDevicesServesTwice(t *testing.T) {
+	kernel := &boottest.Modules{Devices: []string{"virtio:d00000002v00001AF4"},
+		Reveals: map[string][]string{"virtio_blk": {"usb:v0781p5581d0100dc00dsc00dp00ic08isc06ip50in00"}}}
+	devices, err := boot.ListDevices(kernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	few := drivers(t, kernel, "")
+	few.Leave("kernel/usb")
+	if r := few.ColdplugListed(t.Context(), devices); !slices.Contains(r.Loaded, "virtio_blk") || slices.Contains(r.Loaded, "usb_storage") {
+		t.Errorf("loaded %v", r.Loaded)
+	}
+	if r := drivers(t, kernel, "").ColdplugListed(t.Context(), devices); !slices.Contains(r.Loaded, "usb_storage") {
+		t.Errorf("the second time it loaded %v: what came after the list was made is not asked for", r.Loaded)
+	}
+}
+
 func TestADriverOfAFolderThatIsLeftLoadsOnlyByNameAndByNeed(t *testing.T) {
 	kernel := &boottest.Modules{Devices: []string{"usb:v1p1d1dc0dsc0dp0ic08isc06ip50in0"}}
 	d := drivers(t, kernel, "")

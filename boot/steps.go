@@ -78,9 +78,7 @@ func (j *journey) withShell(steps []step.Step) []step.Step {
 
 // fromSide boots psyopsos=psyopsOS-A or -B. What need not wait for one another
 // runs side by side: most machines have more than one processor. After says
-// what a step needs of the lines beside its own, and nothing waits for more:
-// where nothing is copied the second line is the longest, where much is copied
-// the first.
+// what a step needs of the lines beside its own, and nothing waits for more.
 func (j *journey) fromSide() []step.Step {
 	return []step.Step{
 		{Name: "read the command line", Do: j.tellCmdline},
@@ -92,13 +90,14 @@ func (j *journey) fromSide() []step.Step {
 				{Name: "verify the manifest", Do: j.verifyManifest},
 				{Name: "plan memory", Do: j.planMemory}, // after the manifest: what a broken side says first must not be chance
 				{Name: "copy squashfs", Do: j.copySquashfs},
-				{Name: "mount the new root", After: []string{"mount modloop"}, Do: j.mountRoot}, // that line is longer from there on
+				{Name: "mount the new root", Do: j.mountRoot},
 				{Name: "install modules", Do: j.installModules},
 				{Name: "install mount points", Do: j.installMountPoints},
 				{Name: "install psyops-secret", After: []string{"wait for psyops-secret"}, Do: j.installSecret},
 			},
 			step.Line{
 				{Name: "list devices and modules", Optional: true, Do: j.listHardware},
+				{Name: "load drivers at hand", Optional: true, Do: j.loadDriversAtHand},
 				{Name: "copy modloop", After: []string{"plan memory"}, Do: j.copyModloop},
 				{Name: "mount modloop", Do: j.mountModloop},
 				{Name: "load drivers", Optional: true, Do: j.loadDrivers},

@@ -21,6 +21,27 @@ import (
 	"psyopsOS/step"
 )
 
+// A network card's driver that the initramfs has does not keep the disk's.
+func TestACardsDriverAtHandIsLoadedBesideTheSearch(t *testing.T) {
+	w := newWorld(t)
+	w.write("lib/modules/"+kernel+"/modules.dep", "kernel/drivers/net/virtio_net.ko:\nkernel/drivers/block/virtio_blk.ko:\n")
+	w.write("lib/modules/"+kernel+"/modules.alias", "alias virtio:d00000001v* virtio_net\nalias virtio:d00000002v* virtio_blk\n")
+	w.modules.Devices = []string{"virtio:d00000001v00001AF4", "virtio:d00000002v00001AF4"}
+	if err := w.boot("psyopsos=psyopsOS-A"); err != nil {
+		t.Fatal(err)
+	}
+	loaded := map[string]string{}
+	for _, e := range w.events.Events {
+		if e.Kind == step.Note && strings.HasPrefix(e.Message, "loaded ") {
+			loaded[e.Step] += e.Message
+		}
+	}
+	want := map[string]string{"load storage drivers": "loaded virtio_blk", "load drivers at hand": "loaded virtio_net"}
+	if !reflect.DeepEqual(loaded, want) {
+		t.Errorf("%q, want %q", loaded, want)
+	}
+}
+
 func TestABootEndsInTheNewInitWithTheDiskLetGo(t *testing.T) {
 	w := newWorld(t)
 	if err := w.boot("psyopsos=psyopsOS-A psyopsos.boot=good init_args=single"); err != nil {

@@ -56,7 +56,8 @@ func (m *Modules) Loaded() ([]string, error) {
 }
 
 // Modaliases lists the devices that the loaded modules show, on which bus
-// stands at the beginning of what they ask for.
+// stands at the beginning of what they ask for: those that are not known yet,
+// which they are from then on.
 func (m *Modules) Modaliases(known map[string]bool, buses ...string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -66,7 +67,10 @@ func (m *Modules) Modaliases(known map[string]bool, buses ...string) ([]string, 
 	}
 	all = slices.DeleteFunc(all, func(modalias string) bool {
 		bus, _, _ := strings.Cut(modalias, ":")
-		return len(buses) > 0 && !slices.Contains(buses, bus)
+		return len(buses) > 0 && !slices.Contains(buses, bus) || known[modalias]
 	})
+	for _, modalias := range all {
+		known[modalias] = true
+	}
 	return all, m.Broken
 }
