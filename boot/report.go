@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -40,7 +41,7 @@ func NewReport(c Cmdline, commit string, events []step.Event) Report {
 // Write writes the report below root. Only root reads it: a command line may
 // hold what others should not see.
 func (r Report) Write(root string) error {
-	data, err := json.MarshalIndent(r, "", " ")
+	data, err := r.encode()
 	if err != nil {
 		return err
 	}
@@ -48,7 +49,31 @@ func (r Report) Write(root string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(path, append(data, '\n'), 0o600)
+	return os.WriteFile(path, data, 0o600)
+}
+
+// encode gives each event a line of its own. Package json, left alone, encodes
+// an event, checks it, copies it, and copies it again to indent it: at the
+// hand-over everything waits for that.
+func (r Report) encode() ([]byte, error) {
+	events := r.Events
+	r.Events = []step.Event{}
+	data, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	data = bytes.TrimSuffix(data, []byte("]}"))
+	for i, e := range events {
+		line, err := e.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			data = append(data, ',')
+		}
+		data = append(append(data, '\n'), line...)
+	}
+	return append(data, "\n]}\n"...), nil
 }
 
 // ReadReport reads what Write has written below root.

@@ -72,25 +72,43 @@ func exactFolder(r *os.Root, name string, mode fs.FileMode) error {
 }
 
 // replace gives name its new content by a rename: nobody sees half of it, and
-// a link of that name is replaced, not followed.
+// a link of that name is replaced, not followed. The way to its folder is gone
+// once: each of the calls below would go it again, folder by folder.
 func replace(r *os.Root, name string, data []byte, mode fs.FileMode) error {
-	temporary := path.Join(path.Dir(name), "."+path.Base(name)+".new")
-	if err := r.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	folder, err := r.OpenRoot(path.Dir(name))
+	if err != nil {
 		return err
 	}
-	f, err := r.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	defer folder.Close()
+	name = path.Base(name)
+	temporary := "." + name + ".new"
+	f, err := create(folder, temporary)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
 	err = errors.Join(err, f.Chmod(mode), f.Close())
 	if err == nil {
-		err = r.Rename(temporary, name)
+		err = folder.Rename(temporary, name)
 	}
 	if err != nil {
-		return errors.Join(err, r.Remove(temporary))
+		return errors.Join(err, folder.Remove(temporary))
 	}
 	return nil
+}
+
+// create makes a file that only its owner can read. One that is there, or a
+// link, makes way.
+func create(folder *os.Root, name string) (*os.File, error) {
+	const anew = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	f, err := folder.OpenFile(name, anew, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		if err := folder.Remove(name); err != nil {
+			return nil, err
+		}
+		f, err = folder.OpenFile(name, anew, 0o600)
+	}
+	return f, err
 }
 
 // tableLimit bounds a table to which a line is added.
