@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"psyopsOS/boot/shell"
@@ -52,10 +52,14 @@ func pressed() <-chan struct{} {
 	return c
 }
 
+// The bubble ends when each of its goroutines has, and fails if one never does.
 func TestOfferGoesToEveryConsoleAndTheFirstKeyWins(t *testing.T) {
+	synctest.Test(t, testFirstKeyWins)
+}
+
+func testFirstKeyWins(t *testing.T) {
 	m := newMachine()
 	m.serial.Pressed = pressed()
-	before := runtime.NumGoroutine()
 	got, err := shell.Run(t.Context(), m.o)
 	if got != shell.Left || err != nil {
 		t.Fatalf("outcome: got %v, %v, want left", got, err)
@@ -75,9 +79,6 @@ func TestOfferGoesToEveryConsoleAndTheFirstKeyWins(t *testing.T) {
 	}
 	if !m.screen.Closed || !m.serial.Closed {
 		t.Error("a console was not closed")
-	}
-	if now := runtime.NumGoroutine(); now > before {
-		t.Errorf("%d goroutines before, %d after", before, now)
 	}
 }
 
