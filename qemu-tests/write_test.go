@@ -46,7 +46,12 @@ func TestTkWritesToADiskAndRefusesTheOthers(t *testing.T) {
 	g.Login()
 	g.judged() // the health service looks at the sides
 	partitions := len(regexp.MustCompile(`(?m)^ +[0-9]`).FindAllString(run(t, "sgdisk", "-p", i.Disk), -1))
-	const source, sdb, sdc, sdd = "/dev/sda", "/dev/sdb", "/dev/sdc", "/dev/sdd"
+	// The kernel looks at them side by side: which of them is sdb is chance.
+	device := func(n int) string {
+		t.Helper()
+		return "/dev/" + g.Runs(fmt.Sprintf("ls /sys/bus/scsi/devices/*:0:%d:0/block", n))
+	}
+	source, targetDev, slowDev, smallDev := device(0), device(1), device(2), device(3)
 	g.Runs("mount -r -t ext4 " + source + " /mnt && export PATH=$PATH:/mnt")
 
 	refuses := func(arguments string, why ...string) {
@@ -67,36 +72,36 @@ func TestTkWritesToADiskAndRefusesTheOthers(t *testing.T) {
 	refuses(onto("/dev/vda"), "/dev/vda is mounted on /tmp/side", "hint: umount /tmp/side")
 	g.Runs("umount /tmp/side && mkswap /dev/" + side + " && swapon /dev/" + side)
 	refuses(onto("/dev/vda"), "/dev/vda is swapped to: /dev/"+side, "hint: swapoff")
-	g.Runs("swapoff /dev/" + side + " && losetup /dev/loop7 " + sdc)
-	refuses(onto(sdc), sdc+" is in use by loop7")
+	g.Runs("swapoff /dev/" + side + " && losetup /dev/loop7 " + slowDev)
+	refuses(onto(slowDev), slowDev+" is in use by loop7")
 	g.Runs("losetup -d /dev/loop7")
-	refuses(onto(sdd), fmt.Sprintf("%s has %d.0 MiB, the image %d.0 MiB", sdd, info.Size()/mib-1, info.Size()/mib))
+	refuses(onto(smallDev), fmt.Sprintf("%s has %d.0 MiB, the image %d.0 MiB", smallDev, info.Size()/mib-1, info.Size()/mib))
 	refuses(onto("/dev/ttyS0"), "/dev/ttyS0 is neither a disk nor a file")
 
 	// Ctrl-C in the middle leaves a disk that nobody takes for a system.
-	g.Types("tk write " + sdc + " --image /mnt/image\r")
-	g.Says(sdc + `: QEMU HARDDISK, serial 0123ABC, [0-9.]+ MiB \([0-9]+ bytes\)`)
+	g.Types("tk write " + slowDev + " --image /mnt/image\r")
+	g.Says(slowDev + `: QEMU HARDDISK, serial 0123ABC, [0-9.]+ MiB \([0-9]+ bytes\)`)
 	g.Says("Type its name to write: ")
-	g.Types(sdc + "\r")
-	g.Says(`write to ` + sdc + `.*[0-9]+.*MiB`)
+	g.Types(slowDev + "\r")
+	g.Says(`write to ` + slowDev + `.*[0-9]+.*MiB`)
 	g.Types("\x03")
 	g.Says(`tk write: .*(cancell?ed|interrupt).*`)
 	g.Runs("true")
-	g.Prints("head -c 1048576 "+sdc+" | tr -d '\\0' | wc -c", "0")
+	g.Prints("head -c 1048576 "+slowDev+" | tr -d '\\0' | wc -c", "0")
 
 	// The wrong name, and the right one.
-	g.Types("tk write " + sdb + " --image /mnt/image\r")
+	g.Types("tk write " + targetDev + " --image /mnt/image\r")
 	g.Says("Type its name to write: ")
-	g.Types(sdc + "\r")
-	g.Says(`"` + sdc + `" is not ` + sdb + `: nothing was written`)
-	g.Types("tk write " + sdb + " --image /mnt/image\r")
+	g.Types(slowDev + "\r")
+	g.Says(`"` + slowDev + `" is not ` + targetDev + `: nothing was written`)
+	g.Types("tk write " + targetDev + " --image /mnt/image\r")
 	g.Says("Type its name to write: ")
-	g.Types(sdb + "\r")
-	g.Says(`write to ` + sdb)
+	g.Types(targetDev + "\r")
+	g.Says(`write to ` + targetDev)
 	g.Says(`read back`)
 	g.Says(`write the partition table, with GUIDs of its own`)
-	g.Prints("sleep 1; ls /sys/block/sdb | grep -c '^sdb[0-9]'", fmt.Sprint(partitions)) // and the kernel has looked
-	g.Prints("mount -r -t ext4 /dev/sdb"+number+" /tmp/side && ls /tmp/side/kernel", "/tmp/side/kernel")
+	g.Prints("sleep 1; ls -d /sys/block/"+filepath.Base(targetDev)+"/"+filepath.Base(targetDev)+"[0-9]* | wc -l", fmt.Sprint(partitions)) // and the kernel has looked
+	g.Prints("mount -r -t ext4 "+targetDev+number+" /tmp/side && ls /tmp/side/kernel", "/tmp/side/kernel")
 	g.Runs("umount /tmp/side")
 	g.PowersOff()
 
