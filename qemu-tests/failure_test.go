@@ -77,7 +77,7 @@ func rottenDisk(t testing.TB, sides ...layout.Label) string {
 	t.Helper()
 	path, _ := ownDisk(t)
 	for _, side := range sides {
-		flipOnDisk(t, path, side, layout.Squashfs)
+		flipOnDisk(t, path, side, layout.Squashfs, 0.5)
 	}
 	return path
 }

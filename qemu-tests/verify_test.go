@@ -14,25 +14,25 @@ import (
 	"psyopsOS/vm"
 )
 
-// Issue 3, test 4. The whole table, every file at three places and every way
-// to refuse, is in boot/verify_test.go on the fake machine; here real disks,
-// the real kernel and the real key say the same.
+// A refusal is a side that a real machine must not use, and what it says.
+type refusal struct {
+	name, words string // of the command line
+	change      func(t *testing.T, s *side)
+	step, want  string
+}
+
+// Issue 3, test 4. More ways to be wrong are in boot/verify_test.go on the fake
+// machine; here real disks, the real kernel and the real key say the same.
 func TestASideThatWasNotSignedSoIsRefusedByARealMachine(t *testing.T) {
-	for _, c := range []struct {
-		name, words string // of the command line
-		change      func(t *testing.T, s *side)
-		step, want  string
-	}{
-		{"the last byte of the squashfs flipped", "", func(t *testing.T, s *side) { s.flip(layout.Squashfs, 1) },
-			"copy squashfs", "squashfs on psyopsOS-A (vda) is not the file that was signed: the SHA-256 of its "},
+	refusals := []refusal{
 		{"a byte in the middle flipped, without a copy", "psyopsos.toram=no", func(t *testing.T, s *side) { s.flip(layout.Squashfs, 0.5) },
 			"copy squashfs", "squashfs on psyopsOS-A (vda) is not the file that was signed: the SHA-256 of its 1048576 bytes from byte "},
-		{"the first byte of the modloop flipped", "", func(t *testing.T, s *side) { s.flip(layout.Modloop, 0) },
-			"copy modloop", "modloop on psyopsOS-A (vda) is not the file that was signed: the SHA-256 of its 1048576 bytes from byte 0 is "},
-		{"a byte of the manifest flipped", "", func(t *testing.T, s *side) { s.flip(layout.Manifest, 0.5) },
-			"verify the manifest", "manifest.json: contents are not what key"},
-		{"a byte of the signature flipped", "", func(t *testing.T, s *side) { s.flip(layout.ManifestSignature, 0.5) },
-			"verify the manifest", "manifest.json: "},
+		{"no manifest", "", func(t *testing.T, s *side) { delete(s.files, layout.Manifest) },
+			"verify the manifest", "manifest.json: no such file"},
+		{"no squashfs", "", func(t *testing.T, s *side) { delete(s.files, layout.Squashfs) },
+			"plan memory", "psyopsOS-A is not complete: "},
+		{"a byte more behind the squashfs", "", func(t *testing.T, s *side) { s.files[layout.Squashfs] = append(s.files[layout.Squashfs], 0) },
+			"copy squashfs", "squashfs is too long"},
 		{"no signature", "", func(t *testing.T, s *side) { delete(s.files, layout.ManifestSignature) },
 			"verify the manifest", "manifest.json.minisig: unsigned"},
 		{"a truncated squashfs", "", func(t *testing.T, s *side) {
@@ -57,7 +57,8 @@ func TestASideThatWasNotSignedSoIsRefusedByARealMachine(t *testing.T) {
 			}
 			s.sign(key, func(*release.Manifest) {})
 		}, "verify the manifest", "which is not trusted"},
-	} {
+	}
+	for _, c := range append(refusals, flippedBytes()...) {
 		t.Run(c.name, func(t *testing.T) {
 			s := sideFiles(t)
 			c.change(t, s)
@@ -70,10 +71,31 @@ func TestASideThatWasNotSignedSoIsRefusedByARealMachine(t *testing.T) {
 	}
 }
 
+// flippedBytes are each file of a side that init reads, with a bit of its first,
+// middle and last byte flipped.
+func flippedBytes() (all []refusal) {
+	const unlike = " on psyopsOS-A (vda) is not the file that was signed: the SHA-256 of its "
+	for _, f := range []struct{ file, step, want, first string }{
+		{layout.Squashfs, "copy squashfs", layout.Squashfs + unlike, "1048576 bytes from byte 0 is "},
+		{layout.Modloop, "copy modloop", layout.Modloop + unlike, "1048576 bytes from byte 0 is "},
+		{layout.Manifest, "verify the manifest", "manifest.json: contents are not what key", ""},
+		{layout.ManifestSignature, "verify the manifest", "manifest.json: ", ""},
+	} {
+		flip := func(place float64) func(*testing.T, *side) {
+			return func(t *testing.T, s *side) { s.flip(f.file, place) }
+		}
+		all = append(all,
+			refusal{"the first byte of " + f.file + " flipped", "", flip(0), f.step, f.want + f.first},
+			refusal{"a byte in the middle of " + f.file + " flipped", "", flip(0.5), f.step, f.want},
+			refusal{"the last byte of " + f.file + " flipped", "", flip(1), f.step, f.want})
+	}
+	return all
+}
+
 // What init cannot check of itself, GRUB checks: BOOT.SUM.
 func TestAFlippedByteInTheKernelMeansTheOtherSide(t *testing.T) {
 	path, _ := ownDisk(t)
-	flipOnDisk(t, path, layout.SideA, layout.Kernel)
+	flipOnDisk(t, path, layout.SideA, layout.Kernel, 0.5)
 	g := boot(t, Scenario{Firmware: true, Disks: []vm.Disk{{ID: "boot", Path: path, BootIndex: 1}}})
 	g.Says(`psyopsOS-A: kernel or initramfs is not what was written`)
 	g.Says(`trying psyopsOS-B \(lastresort\)`)
@@ -84,9 +106,21 @@ func TestAFlippedByteInTheKernelMeansTheOtherSide(t *testing.T) {
 }
 
 func TestAFlippedByteInEachInitramfsStartsNothing(t *testing.T) {
+	startsNothing(t, layout.Initramfs, 0.5, 0.5)
+}
+
+func TestAFlippedByteAtTheEndsOfAKernelOrInitramfsStartsNothing(t *testing.T) {
+	for _, name := range []string{layout.Kernel, layout.Initramfs} {
+		t.Run(name, func(t *testing.T) { startsNothing(t, name, 0, 1) })
+	}
+}
+
+// startsNothing boots a disk with a flipped bit in a file of each side.
+func startsNothing(t *testing.T, name string, onA, onB float64) {
+	t.Helper()
 	path, _ := ownDisk(t)
-	flipOnDisk(t, path, layout.SideA, layout.Initramfs)
-	flipOnDisk(t, path, layout.SideB, layout.Initramfs)
+	flipOnDisk(t, path, layout.SideA, name, onA)
+	flipOnDisk(t, path, layout.SideB, name, onB)
 	g := boot(t, Scenario{Firmware: true, OpenEnd: true, Disks: []vm.Disk{{ID: "boot", Path: path, BootIndex: 1}}})
 	g.Says(`psyopsOS-A: kernel or initramfs is not what was written`)
 	g.Says(`psyopsOS-B: kernel or initramfs is not what was written`)
@@ -96,8 +130,9 @@ func TestAFlippedByteInEachInitramfsStartsNothing(t *testing.T) {
 	}
 }
 
-// flipOnDisk flips a bit near the middle of a file of a side, where it lies.
-func flipOnDisk(t testing.TB, path string, label layout.Label, name string) {
+// flipOnDisk flips a bit of a file of a side, where it lies: near place, of
+// which 0 is the file's first byte and 1 its last.
+func flipOnDisk(t testing.TB, path string, label layout.Label, name string, place float64) {
 	t.Helper()
 	content := map[string][]byte{layout.Kernel: read(t, images(t).Kernel), layout.Initramfs: read(t, images(t).Initramfs),
 		layout.Squashfs: read(t, images(t).Squashfs)}[name]
@@ -110,10 +145,15 @@ func flipOnDisk(t testing.TB, path string, label layout.Label, name string) {
 	// what does not shrink, such as tables of elliptic curves, lies in each file
 	// that has our program in it.
 	const block = 1024
-	for at := len(content) / 2 &^ (block - 1); at+block <= len(content); at += block {
-		part := content[at:][:block]
+	last := len(content) - 1
+	step, within := block, 0
+	if place == 1 {
+		step, within = -block, last%block
+	}
+	for at := int(place*float64(last)) &^ (block - 1); at >= 0 && at <= last; at += step {
+		part := content[at:min(at+block, len(content))]
 		if on := bytes.Index(whole, part); on >= 0 && !bytes.Contains(whole[on+1:], part) {
-			if _, err := v.WriteAt([]byte{part[0] ^ 1}, int64(on)); err != nil {
+			if _, err := v.WriteAt([]byte{part[within] ^ 1}, int64(on+within)); err != nil {
 				t.Fatal(err)
 			}
 			return
